@@ -1,0 +1,147 @@
+"""Settings: frozen, validated, and free of torch so that ``pcvos --help`` stays fast.
+
+Two kinds, kept apart because they live differently long. ``PCVOSConfig`` is the shape of a
+network: it is stored inside a checkpoint and never changes afterwards. ``InferenceConfig``
+is what a user chooses at run time; one set of weights serves every choice.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from model.errors import ConfigError
+
+STRIDE = 16
+"""Frames are padded to a multiple of this, the stride of keys and values, in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefinementConfig:
+    """Intra-clip refinement (paper, sections 3.4 and 4.1).
+
+    Attributes:
+        layers: Transformer layers; every second one uses shifted windows.
+        window: ``(frames, rows, columns)`` of a window, in cells of stride 16.
+        mlp_ratio: Hidden width of the feed-forward network over the value width.
+    """
+
+    layers: int = 2
+    window: tuple[int, int, int] = (2, 7, 7)
+    mlp_ratio: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class PCVOSConfig:
+    """The shape of a PCVOS network.
+
+    Attributes:
+        name: Preset name, as ``--model`` takes it.
+        trunk: Key encoder backbone, cut at stride 16.
+        value_encoder: ``resnet18``: a second trunk on image, mask and others (the paper);
+            ``shared``: a small head on the key encoder's features and the masks (lite).
+        key_width: C_k.
+        value_width: C_v of the learned value.
+        local_key_width: C_k' of the refinement's keys.
+        query_value_width: Channels of the image feature that joins the readout.
+        mask_readout: Also carry the masks themselves through the affinity, as 4 x 4
+            sub-blocks of a cell, and give the decoder this propagated mask (lite).
+        unit_keys: L2-normalise keys before scaling, so that similarity is a cosine.
+        decoder_widths: Channels at strides 16, 8 and 4.
+        refinement: ``None`` leaves intra-clip refinement out (STCN).
+    """
+
+    name: str = "pcvos-r50"
+    trunk: Literal["resnet50", "efficientnet_lite0"] = "resnet50"
+    value_encoder: Literal["resnet18", "shared"] = "resnet18"
+    key_width: int = 64
+    value_width: int = 512
+    local_key_width: int = 256
+    query_value_width: int = 512
+    mask_readout: bool = False
+    unit_keys: bool = False
+    decoder_widths: tuple[int, int, int] = (512, 256, 256)
+    refinement: RefinementConfig | None = RefinementConfig()
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that no network can have.
+
+        Raises:
+            ConfigError: If a width is not positive.
+        """
+        widths = (self.key_width, self.value_width, self.query_value_width, *self.decoder_widths)
+        if min(widths) < 1 or len(self.decoder_widths) != 3:
+            raise ConfigError(f"{self.name}: widths must be positive and three, got {widths}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON-able values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "PCVOSConfig":
+        """Read what ``to_dict`` wrote, also after a round trip through JSON.
+
+        Raises:
+            ConfigError: On an unknown key or a value of the wrong kind.
+        """
+        values = dict(values)
+        try:
+            if values.get("refinement") is not None:
+                refinement = dict(values["refinement"])
+                refinement["window"] = tuple(refinement["window"])
+                values["refinement"] = RefinementConfig(**refinement)
+            if "decoder_widths" in values:
+                values["decoder_widths"] = tuple(values["decoder_widths"])
+            return cls(**values)
+        except (TypeError, KeyError) as error:
+            raise ConfigError(f"not a model configuration: {error}") from error
+
+
+PCVOS_R50 = PCVOSConfig()
+"""The paper's network, layer for layer."""
+
+STCN_R50 = PCVOSConfig(name="stcn-r50", refinement=None)
+"""The paper's baseline: PCVOS without refinement."""
+
+PCVOS_LITE = PCVOSConfig(
+    name="pcvos-lite",
+    trunk="efficientnet_lite0",
+    value_encoder="shared",
+    key_width=64,
+    value_width=64,
+    local_key_width=64,
+    query_value_width=64,
+    mask_readout=True,
+    unit_keys=True,
+    decoder_widths=(96, 48, 24),
+)
+"""The same method on a small ImageNet trunk, for CPUs."""
+
+PRESETS = {config.name: config for config in (PCVOS_LITE, PCVOS_R50, STCN_R50)}
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceConfig:
+    """What a user chooses at run time; one set of weights serves every choice.
+
+    Attributes:
+        interval: L, the clip length and the memory update interval, in frames.
+        top_k: Matches kept for each query location; ``None`` keeps all.
+        progressive_interval: F: inside a clip, every F-th frame becomes provisional
+            memory for the frames after it; ``None`` matches the clip in parallel.
+        refinement: Apply intra-clip refinement where the model has it.
+    """
+
+    interval: int = 10
+    top_k: int | None = 20
+    progressive_interval: int | None = 5
+    refinement: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse values that mean nothing.
+
+        Raises:
+            ConfigError: If an interval or ``top_k`` is below 1.
+        """
+        for name in ("interval", "top_k", "progressive_interval"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1, got {value}")

@@ -1,0 +1,70 @@
+"""The tree of errors that a user can cause and mend.
+
+::
+
+    PCVOSError                1   unexpected
+    ├── ConfigError           2   a setting that contradicts itself or the model
+    ├── InputError            3   input missing, unreadable or unsupported
+    ├── MaskError             4   mask and video disagree
+    ├── WeightsError          5   weights missing, corrupt or of another architecture
+    ├── OutputError           6   output refused, disk full
+    └── OutOfMemoryError      7   host or device memory exhausted
+
+The numbers are the exit codes of the command line. A message says what is wrong, where
+(file, frame, both sizes) and, in ``hint``, how to fix it. Mistakes of our own are
+``assert`` or ``ValueError``, never one of these.
+"""
+
+from typing import ClassVar
+
+
+class PCVOSError(Exception):
+    """Base of every error that is reported in one to three lines, without a traceback.
+
+    Args:
+        message: What is wrong and where.
+        hint: How to fix it, or ``None``.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConfigError(PCVOSError):
+    """A setting contradicts another, or the model."""
+
+    exit_code = 2
+
+
+class InputError(PCVOSError):
+    """The input is missing, unreadable or of an unsupported kind."""
+
+    exit_code = 3
+
+
+class MaskError(PCVOSError):
+    """A reference mask does not fit the video or cannot be understood."""
+
+    exit_code = 4
+
+
+class WeightsError(PCVOSError):
+    """Weights are missing, corrupt, of another architecture, or not weights at all."""
+
+    exit_code = 5
+
+
+class OutputError(PCVOSError):
+    """Output was refused (it exists, is read-only, is in use) or could not be written."""
+
+    exit_code = 6
+
+
+class OutOfMemoryError(PCVOSError):
+    """Host or device memory is exhausted."""
+
+    exit_code = 7

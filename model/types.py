@@ -1,0 +1,122 @@
+"""What passes between the stages of the method.
+
+Letters: B batch, T frames in a clip, K objects, C channels, H and W of the padded frame,
+h = H / 16 and w = W / 16.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.ops.padding import Padding
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceMask:
+    """The objects that a user states on one frame.
+
+    Attributes:
+        frame_index: 0-based index of the frame it belongs to.
+        labels: ``(H, W)`` integer map of object ids; 0 states nothing, so a pixel that is
+            0 may still belong to an object that the mask does not list.
+        object_ids: The ids that the mask lists, ascending. Usually the non-zero values of
+            ``labels``; an object that vanished in a resize stays listed.
+    """
+
+    frame_index: int
+    labels: Tensor
+    object_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Consecutive frames that are segmented together, between two memory updates.
+
+    Attributes:
+        start: ``frame_index`` of the first frame.
+        frames: ``(T, 3, H, W)`` float, ImageNet-normalised, padded to a multiple of 16.
+        padding: What was added to the frames.
+        reference: Objects stated on the clip's last frame, or ``None``. The first clip of
+            a video is its first reference frame alone.
+        due: The clip is ``L`` frames long, so its last frame enters the memory.
+        final: No frame follows, so nothing needs to enter the memory.
+    """
+
+    start: int
+    frames: Tensor
+    padding: Padding
+    reference: ReferenceMask | None
+    due: bool
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFeatures:
+    """What the key encoder makes of ``B`` frames; shared by all objects.
+
+    Attributes:
+        key: ``(B, C_k, h, w)``, compared with the memory.
+        local_key: ``(B, C_k', h, w)``, compared within the clip by the refinement;
+            ``None`` where the model has no refinement.
+        query_value: ``(B, C, h, w)``, joins the readout in the decoder.
+        f16: ``(B, C_16, h, w)``, f8 ``(B, C_8, 2h, 2w)``, f4 ``(B, C_4, 4h, 4w)``:
+            trunk features at strides 16, 8 and 4.
+    """
+
+    key: Tensor
+    local_key: Tensor | None
+    query_value: Tensor
+    f16: Tensor
+    f8: Tensor
+    f4: Tensor
+
+    def frame(self, index: int) -> "KeyFeatures":
+        """Return the features of one frame, with ``B`` = 1."""
+        s = slice(index, index + 1) if index != -1 else slice(-1, None)
+        local_key = None if self.local_key is None else self.local_key[s]
+        return KeyFeatures(
+            self.key[s], local_key, self.query_value[s], self.f16[s], self.f8[s], self.f4[s]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ClipPrediction:
+    """The soft masks of a clip.
+
+    Attributes:
+        start: ``frame_index`` of the first frame.
+        object_ids: The user's ids, ascending; ``probs`` channel ``k + 1`` is
+            ``object_ids[k]``. Only objects that have entered by this clip.
+        probs: ``(K + 1, T, H, W)`` float32 at the working size, padding removed. Sums to 1
+            over the channels; channel 0 is the background.
+    """
+
+    start: int
+    object_ids: tuple[int, ...]
+    probs: Tensor
+
+    def __len__(self) -> int:
+        """Return the number of frames, ``T``."""
+        return int(self.probs.shape[1])
+
+    def labels(self, size: tuple[int, int] | None = None) -> Iterator[Tensor]:
+        """Yield each frame's object ids.
+
+        Probabilities are resized (bilinear), then compared, so edges stay smooth.
+
+        Args:
+            size: ``(height, width)`` of the output; ``None`` keeps the working size.
+
+        Yields:
+            ``(height, width)`` ``int32`` maps of the user's object ids, 0 = background.
+        """
+        ids = torch.tensor((0, *self.object_ids), dtype=torch.int32, device=self.probs.device)
+        for t in range(len(self)):
+            frame = self.probs[:, t]
+            if size is not None and tuple(frame.shape[-2:]) != size:
+                frame = torch.nn.functional.interpolate(
+                    frame[None], size, mode="bilinear", align_corners=False
+                )[0]
+            yield ids[frame.argmax(0)]

@@ -1,0 +1,106 @@
+"""A source of frames: a video file or a folder of images, behind one protocol."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What is known of a source before it is decoded.
+
+    Attributes:
+        path: The file or folder.
+        height: Rows of a displayed frame (rotation applied), in pixels.
+        width: Columns of a displayed frame.
+        coded_size: ``(height, width)`` as stored, before rotation.
+        rotation: Degrees, counter-clockwise, by which decoded frames are turned upright.
+        fps: Average frames a second (a folder's is the ``--fps`` option).
+        frame_count: Frames the container promises, or ``None`` if it does not say. May lie.
+        time_base: Seconds per unit of ``Frame.pts``.
+        has_audio: The container has an audio stream.
+        is_folder: The source is a folder of images.
+    """
+
+    path: Path
+    height: int
+    width: int
+    coded_size: tuple[int, int]
+    rotation: int
+    fps: Fraction
+    frame_count: int | None
+    time_base: Fraction
+    has_audio: bool
+    is_folder: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One decoded frame.
+
+    Attributes:
+        index: 0-based position in the source.
+        name: Stem of its outputs: the file's stem for a folder, five digits for a video.
+        pts: Presentation time in units of ``VideoInfo.time_base``.
+        rgb: ``(H, W, 3)`` uint8, upright.
+    """
+
+    index: int
+    name: str
+    pts: int
+    rgb: NDArray[np.uint8]
+
+
+class FrameSource(Protocol):
+    """Frames in order, decoded as they are asked for. A context manager."""
+
+    @property
+    def info(self) -> VideoInfo:
+        """What is known before decoding."""
+        ...
+
+    def frame_index(self, name: str) -> int | None:
+        """Return the index of the frame with this output name, or ``None``."""
+        ...
+
+    @property
+    def warnings(self) -> list[str]:
+        """What went wrong so far without ending the stream (grows while decoding)."""
+        ...
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def close(self) -> None:
+        """Release the file. Safe to call twice and in mid-iteration."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def open_source(path: Path, *, fps: Fraction = Fraction(24)) -> FrameSource:
+    """Open a video file or a folder of images.
+
+    Args:
+        path: Anything FFmpeg reads, or a folder of images in natural order.
+        fps: Frame rate that a folder of images is given.
+
+    Raises:
+        InputError: Not found, zero bytes, no video stream, a folder without images.
+    """
+    from pcvos_cli.video.folder import FolderSource
+    from pcvos_cli.video.reader import VideoSource
+
+    return FolderSource(path, fps=fps) if path.is_dir() else VideoSource(path)
