@@ -45,6 +45,8 @@ class PCVOSConfig:
         mask_readout: Also carry the masks themselves through the affinity, as 4 x 4
             sub-blocks of a cell, and give the decoder this propagated mask (lite).
         unit_keys: L2-normalise keys before scaling, so that similarity is a cosine.
+        key_kernel: Side of the key projection's kernel.
+        decoder_kernel: Side of the decoder's skip and shortcut kernels.
         decoder_widths: Channels at strides 16, 8 and 4.
         refinement: ``None`` leaves intra-clip refinement out (STCN).
     """
@@ -58,6 +60,8 @@ class PCVOSConfig:
     query_value_width: int = 512
     mask_readout: bool = False
     unit_keys: bool = False
+    key_kernel: int = 3
+    decoder_kernel: int = 3
     decoder_widths: tuple[int, int, int] = (512, 256, 256)
     refinement: RefinementConfig | None = RefinementConfig()
 
@@ -111,6 +115,8 @@ PCVOS_LITE = PCVOSConfig(
     query_value_width=64,
     mask_readout=True,
     unit_keys=True,
+    key_kernel=1,
+    decoder_kernel=1,
     decoder_widths=(96, 48, 24),
 )
 """The same method on a small ImageNet trunk, for CPUs."""

@@ -4,7 +4,7 @@ Letters: B batch, T frames in a clip, K objects, C channels, H and W of the padd
 h = H / 16 and w = W / 16.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -71,6 +71,21 @@ class KeyFeatures:
     f16: Tensor
     f8: Tensor
     f4: Tensor
+
+    @classmethod
+    def join(cls, parts: Sequence["KeyFeatures"]) -> "KeyFeatures":
+        """Put the frames of several passes together."""
+        if len(parts) == 1:
+            return parts[0]
+        local_keys = [p.local_key for p in parts if p.local_key is not None]
+        return cls(
+            torch.cat([p.key for p in parts]),
+            torch.cat(local_keys) if local_keys else None,
+            torch.cat([p.query_value for p in parts]),
+            torch.cat([p.f16 for p in parts]),
+            torch.cat([p.f8 for p in parts]),
+            torch.cat([p.f4 for p in parts]),
+        )
 
     def frame(self, index: int) -> "KeyFeatures":
         """Return the features of one frame, with ``B`` = 1."""

@@ -1,0 +1,70 @@
+"""Configuration to modules: the only place where a network is put together."""
+
+from torch import nn
+
+from model.config import PCVOSConfig
+from model.network.backbones import EfficientNetLite0Trunk, resnet18_trunk, resnet50_trunk
+from model.network.decoder import Decoder
+from model.network.encoders import KeyEncoder, SharedValueEncoder, TrunkValueEncoder
+from model.network.refinement import IntraClipRefinement
+from model.pcvos import PCVOS
+
+MASK_BLOCK = 4
+"""Sub-blocks along a cell's side in a mask readout: a propagated mask has stride 4."""
+
+
+def build_pcvos(config: PCVOSConfig) -> PCVOS:
+    """Build a network with random weights, in evaluation mode."""
+    lite = config.trunk == "efficientnet_lite0"
+    trunk = EfficientNetLite0Trunk() if lite else resnet50_trunk()
+    widths = trunk.widths
+    refines = config.refinement is not None
+    key_encoder = KeyEncoder(
+        trunk,
+        widths[2],
+        key_width=config.key_width,
+        local_key_width=config.local_key_width if refines else None,
+        query_value_width=config.query_value_width,
+        unit_keys=config.unit_keys,
+        kernel=config.key_kernel,
+    )
+    value_encoder: TrunkValueEncoder | SharedValueEncoder = (
+        SharedValueEncoder(widths, config.value_width, block=MASK_BLOCK)
+        if config.value_encoder == "shared"
+        else TrunkValueEncoder(resnet18_trunk(in_width=5), widths[2], config.value_width)
+    )
+    refinement = None
+    if config.refinement is not None:
+        refinement = IntraClipRefinement(
+            config.local_key_width,
+            value_encoder.width,
+            layers=config.refinement.layers,
+            window=config.refinement.window,
+            mlp_ratio=config.refinement.mlp_ratio,
+        )
+    decoder = Decoder(
+        value_encoder.width + config.query_value_width,
+        widths,
+        config.decoder_widths,
+        kernel=config.decoder_kernel,
+        mask_block=MASK_BLOCK if config.mask_readout else 0,
+    )
+    model = PCVOS(
+        config,
+        key_encoder=key_encoder,
+        value_encoder=value_encoder,
+        refinement=refinement,
+        decoder=decoder,
+    )
+    _initialise(model)
+    return model.eval()
+
+
+def _initialise(model: PCVOS) -> None:
+    """Start convolutions of our own heads as He et al. (2015); trunks keep their own."""
+    trunks = {id(m) for name, m in model.named_modules() if ".trunk" in name}
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and id(module) not in trunks:
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -1,0 +1,136 @@
+"""Clip after clip: predict, overrule by references, update the memory."""
+
+import torch
+from torch import Tensor
+
+from model.config import InferenceConfig
+from model.inference.objects import ObjectRegistry
+from model.memory.bank import MemoryBank
+from model.ops.aggregation import soft_aggregate
+from model.ops.masks import object_masks
+from model.ops.padding import Padding, pad, unpad
+from model.ops.timing import StageClock
+from model.pcvos import PCVOS
+from model.types import Clip, ClipPrediction, KeyFeatures, ReferenceMask
+
+
+class ClipSegmenter:
+    """Segments one video. Feed it the clips of ``iter_clips`` in order.
+
+    Args:
+        model: The network, in evaluation mode, on ``device``.
+        settings: Clip length, matching and refinement switches.
+        device: Where the work is done.
+        frames_at_once: Frames encoded or decoded in one pass. ``None`` chooses one on a
+            CPU, where larger passes only cost memory, and eight elsewhere.
+    """
+
+    def __init__(
+        self,
+        model: PCVOS,
+        settings: InferenceConfig,
+        *,
+        device: torch.device | str = "cpu",
+        frames_at_once: int | None = None,
+    ) -> None:
+        self._model = model
+        self._settings = settings
+        self._device = torch.device(device)
+        self._at_once = frames_at_once or (1 if self._device.type == "cpu" else 8)
+        self._bank = MemoryBank()
+        self._registry = ObjectRegistry()
+        self._clock = StageClock(synchronise=self._device.type == "cuda")
+
+    @property
+    def stage_seconds(self) -> dict[str, float]:
+        """Seconds by stage so far."""
+        return dict(self._clock.seconds)
+
+    @property
+    def memory_frames(self) -> int:
+        """Frames in the memory."""
+        return self._bank.frames
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """Ids of the objects that have entered, ascending."""
+        return self._registry.object_ids
+
+    @torch.inference_mode()
+    def segment(self, clip: Clip) -> ClipPrediction:
+        """Segment a clip and update the memory.
+
+        Args:
+            clip: The next clip of the video.
+
+        Returns:
+            Soft masks of all objects that have entered by the clip's last frame. On a
+            reference frame they are the given masks, merged with the prediction.
+
+        Raises:
+            ValueError: If the first clip is not a single reference frame.
+        """
+        frames = clip.frames.to(self._device)
+        with self._clock("key_encoder"):
+            features = self._encode_key(frames)
+        if self._bank.frames:
+            probs = self._predict(features, frames)
+            if clip.due and not clip.final:
+                self._remember(frames, features, probs[1:, -1])
+        elif clip.reference is not None and frames.shape[0] == 1:
+            probs = frames.new_ones((1, 1, *frames.shape[-2:]))
+        else:
+            raise ValueError("the first clip must be a single reference frame")
+        if clip.reference is not None:
+            probs = self._overrule(probs, clip.reference, clip.padding)
+            if not clip.final:
+                self._remember(frames, features, probs[1:, -1])
+        return ClipPrediction(
+            clip.start, self._registry.object_ids, unpad(probs, clip.padding).cpu()
+        )
+
+    def _encode_key(self, frames: Tensor) -> KeyFeatures:
+        """Encode the frames of a clip, a few at a time."""
+        passes = [self._model.encode_key(part) for part in frames.split(self._at_once)]
+        return KeyFeatures.join(passes)
+
+    def _predict(self, features: KeyFeatures, frames: Tensor) -> Tensor:
+        """Return ``(K + 1, T, H, W)`` for the objects in the memory."""
+        logits = self._model.segment_clip(
+            features,
+            self._bank.memories(),
+            frames=frames.shape[0],
+            settings=self._settings,
+            decode_at_once=self._at_once,
+            clock=self._clock,
+        )
+        with self._clock("aggregation"):
+            objects = self._registry.arrange(logits[0].sigmoid(), self._bank.object_ids())
+            return soft_aggregate(objects)
+
+    def _overrule(self, probs: Tensor, reference: ReferenceMask, padding: Padding) -> Tensor:
+        """Merge a reference mask into the last frame of ``(K + 1, T, H, W)``.
+
+        Each listed object is replaced as a whole; its given pixels belong to it alone.
+        """
+        known = self._registry.object_ids
+        self._registry.register(reference.object_ids)
+        objects = self._registry.arrange(probs[1:], known)
+        labels = reference.labels.to(self._device)
+        given = pad(object_masks(labels, reference.object_ids), padding)
+        last = objects[:, -1] * (1 - given.sum(0)).clamp(min=0)
+        listed = [self._registry.object_ids.index(i) for i in reference.object_ids]
+        last[listed] = given
+        # Frames before it keep their probabilities; objects that enter are zero there.
+        merged = torch.cat((probs[:1], objects))
+        merged[:, -1] = soft_aggregate(last)
+        return merged
+
+    def _remember(self, frames: Tensor, features: KeyFeatures, probs: Tensor) -> None:
+        """Add the clip's last frame with masks ``(K, H, W)``, in channel order, to the memory."""
+        with self._clock("value_encoder"):
+            last = features.frame(-1)
+            values = self._model.encode_value(frames[-1:], last, probs[None])[0]
+            self._bank.add(
+                last.key[0], dict(zip(self._registry.object_ids, values, strict=True))
+            )

@@ -1,0 +1,101 @@
+"""Memory read: compare query keys with memory keys, gather values (paper, section 3.3)."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+BLOCK_ELEMENTS = 1 << 23
+"""Affinities held at a time, so that peak memory does not depend on L or N (32 MB)."""
+
+SAFE_MAGNITUDE = 1e4
+"""Keys larger than this are scaled down before squaring: float32 overflows at 1e19."""
+
+
+def read_memory(
+    query_key: Tensor, memory_key: Tensor, memory_value: Tensor, *, top_k: int | None = None
+) -> Tensor:
+    """Read a value for every query location from the memory.
+
+    Keys are compared by negative squared Euclidean distance divided by ``sqrt(C_k)``
+    (STCN, Cheng et al., NeurIPS 2021) and normalised over the memory with a softmax.
+    All objects share that affinity, so one more object costs one more gather
+    but no second comparison.
+
+    Args:
+        query_key: ``(B, C_k, M)``, floating point, finite.
+        memory_key: ``(B, C_k, N)``, same dtype and device as ``query_key``.
+        memory_value: ``(B, K, C_v, N)``. Read but never modified. Fastest when it is a
+            view of a contiguous ``(B, N, K, C_v)``, as ``MemoryBank`` keeps it.
+        top_k: Keep the ``top_k`` best matches of each query location and renormalise
+            over them. ``None``, or a value of ``N`` or more, keeps all.
+
+    Returns:
+        The readout, ``(B, K, C_v, M)``. Every element is a convex combination of
+        memory values.
+
+    Raises:
+        ValueError: If key channels or memory lengths disagree, if the memory is empty,
+            or if ``top_k`` is below 1.
+
+    Note:
+        Time is ``O(B * N * M * C_k)`` for the affinity; a 480p frame adds 1620
+        locations (30 x 54 at stride 16) to ``N``. Query locations are read in blocks of
+        at most ``BLOCK_ELEMENTS`` affinities.
+    """
+    batch, width, queries = query_key.shape
+    length = memory_key.shape[-1]
+    _check_shapes(query_key, memory_key, memory_value, top_k)
+
+    query_key, memory_key = query_key.float(), memory_key.float()
+    peak = torch.maximum(query_key.detach().abs().max(), memory_key.detach().abs().max())
+    shrink = (peak / SAFE_MAGNITUDE).clamp(min=1.0)
+    query_key, memory_key = query_key / shrink, memory_key / shrink
+    # Undoes the shrinking after the maximum is taken off; exactly 1 for ordinary keys.
+    scale = (shrink * shrink).clamp(max=torch.finfo(torch.float32).max) / math.sqrt(width)
+
+    rows = memory_value.permute(0, 3, 1, 2).flatten(2)  # (B, N, K * C_v)
+    block = max(1, BLOCK_ELEMENTS // length)
+    readout = [
+        _read_block(query_key[b, :, m : m + block], memory_key[b], rows[b], scale, top_k)
+        for b in range(batch)
+        for m in range(0, queries, block)
+    ]
+    read = torch.cat(readout).to(memory_value.dtype)  # (B * M, K * C_v)
+    read = read.view(batch, queries, *memory_value.shape[1:3])
+    return read.permute(0, 2, 3, 1)
+
+
+def _read_block(
+    query_key: Tensor, memory_key: Tensor, rows: Tensor, scale: Tensor, top_k: int | None
+) -> Tensor:
+    """Read ``(m, D)`` for query keys ``(C_k, m)`` from rows ``(N, D)``."""
+    # -|q - m|^2 less |q|^2, which is the same for the whole memory and drops out.
+    squared = (memory_key * memory_key).sum(0)  # (N,)
+    similarity = torch.addmm(-squared[None], query_key.t(), memory_key, alpha=2.0)  # (m, N)
+    if top_k is None or top_k >= memory_key.shape[-1]:
+        # In this order nothing overflows whatever the keys: the largest exponent is 0.
+        similarity = (similarity - similarity.amax(1, keepdim=True)) * scale
+        return torch.softmax(similarity, dim=1) @ rows.float()
+    best, index = similarity.topk(top_k, dim=1)  # sorted, largest first
+    weight = torch.softmax((best - best[:, :1]) * scale, dim=1)
+    return functional.embedding_bag(index, rows.float(), per_sample_weights=weight, mode="sum")
+
+
+def _check_shapes(
+    query_key: Tensor, memory_key: Tensor, memory_value: Tensor, top_k: int | None
+) -> None:
+    if query_key.shape[:2] != memory_key.shape[:2]:
+        raise ValueError(
+            f"query keys {tuple(query_key.shape)} and memory keys {tuple(memory_key.shape)} "
+            "differ in batch or channels"
+        )
+    if memory_key.shape[-1] != memory_value.shape[-1]:
+        raise ValueError(
+            f"{memory_key.shape[-1]} memory keys but {memory_value.shape[-1]} memory values"
+        )
+    if memory_key.shape[-1] == 0:
+        raise ValueError("the memory is empty")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k must be at least 1, got {top_k}")

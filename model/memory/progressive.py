@@ -1,0 +1,47 @@
+"""Progressive memory matching (paper, section 3.5, eq. 4)."""
+
+import torch
+from torch import Tensor
+
+from model.memory.affinity import read_memory
+from model.memory.bank import Memory
+
+
+def progressive_read(
+    query_key: Tensor, memory: Memory, *, interval: int | None, top_k: int | None = None
+) -> Tensor:
+    """Read a clip in segments, each with the previous ones as provisional memory.
+
+    The clip is split into segments of ``interval`` frames, each read in parallel. The key
+    and the readout of a segment's last frame join the memory of the segments after it.
+    Provisional memory ends with the call: ``memory`` itself is never changed.
+
+    Args:
+        query_key: ``(B, C_k, T, h, w)``.
+        memory: ``(B, C_k, N)`` keys and ``(B, K, C_v, N)`` values.
+        interval: F, frames in a segment; ``None`` reads the whole clip at once.
+        top_k: As in ``read_memory``.
+
+    Returns:
+        The readout, ``(B, K, C_v, T, h, w)``.
+    """
+    frames, height, width = query_key.shape[2:]
+    step = frames if interval is None else interval
+    readouts: list[Tensor] = []
+    for start in range(0, frames, step):
+        segment = query_key[:, :, start : start + step]
+        read = read_memory(segment.flatten(2), memory.key, memory.value, top_k=top_k)
+        read = read.unflatten(-1, (segment.shape[2], height, width))
+        readouts.append(read)
+        if start + step < frames:
+            memory = _extended(memory, segment[:, :, -1], read[:, :, :, -1])
+    return readouts[0] if len(readouts) == 1 else torch.cat(readouts, dim=3)
+
+
+def _extended(memory: Memory, key: Tensor, readout: Tensor) -> Memory:
+    """Append one frame: key ``(B, C_k, h, w)``, readout ``(B, K, C_v, h, w)``."""
+    # Joined along rows, so that the values stay a view of contiguous (B, N, K, C_v).
+    old = memory.value.permute(0, 3, 1, 2)
+    new = readout.flatten(3).permute(0, 3, 1, 2)
+    value = torch.cat((old, new), dim=1).permute(0, 2, 3, 1)
+    return Memory(torch.cat((memory.key, key.flatten(2)), dim=2), value)

@@ -1,0 +1,86 @@
+"""Trunks: well-known image networks, cut at stride 16."""
+
+from typing import Protocol
+
+import timm
+import torch
+from torch import Tensor, nn
+from torchvision.models import resnet18, resnet50
+from torchvision.models.resnet import ResNet
+
+from model.ops.images import IMAGENET_MEAN, IMAGENET_STD
+
+
+class Trunk(Protocol):
+    """A backbone that returns features at strides 4, 8 and 16."""
+
+    widths: tuple[int, int, int]
+
+    def __call__(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map ``(B, 3, H, W)`` to ``f4, f8, f16``."""
+        ...
+
+
+class ResNetTrunk(nn.Module):
+    """A torchvision ResNet up to res4.
+
+    Args:
+        resnet: The network to cut; its later layers are dropped.
+        widths: Channels at strides 4, 8 and 16.
+        in_width: Input channels: 3, or more where masks join the image.
+    """
+
+    def __init__(self, resnet: ResNet, widths: tuple[int, int, int], *, in_width: int = 3) -> None:
+        super().__init__()
+        self.widths = widths
+        self.conv1 = nn.Conv2d(in_width, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = resnet.bn1
+        self.relu = resnet.relu
+        self.maxpool = resnet.maxpool
+        self.res2 = resnet.layer1
+        self.res3 = resnet.layer2
+        self.res4 = resnet.layer3
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map ``(B, in_width, H, W)`` to features at strides 4, 8 and 16."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(frames))))
+        f4 = self.res2(x)
+        f8 = self.res3(f4)
+        return f4, f8, self.res4(f8)
+
+
+class EfficientNetLite0Trunk(nn.Module):
+    """EfficientNet-Lite0 up to stride 16 (timm ``tf_efficientnet_lite0``).
+
+    Its weights expect ``(rgb - 127) / 128``; frames arrive ImageNet-normalised, as
+    everywhere else, and are converted here.
+    """
+
+    scale: Tensor
+    offset: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = timm.create_model(
+            "tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=(1, 2, 3)
+        )
+        f4, f8, f16 = self.net.feature_info.channels()
+        self.widths: tuple[int, int, int] = (f4, f8, f16)
+        mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+        self.register_buffer("scale", (std * 255 / 128).view(3, 1, 1), persistent=False)
+        self.register_buffer("offset", ((mean * 255 - 127) / 128).view(3, 1, 1), persistent=False)
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map ``(B, 3, H, W)`` to features at strides 4, 8 and 16."""
+        f4, f8, f16 = self.net(frames * self.scale + self.offset)
+        return f4, f8, f16
+
+
+def resnet50_trunk() -> ResNetTrunk:
+    """Return the paper's key trunk: ResNet-50 to res4, channels 256, 512, 1024."""
+    return ResNetTrunk(resnet50(weights=None), (256, 512, 1024))
+
+
+def resnet18_trunk(*, in_width: int) -> ResNetTrunk:
+    """Return the paper's value trunk: ResNet-18 to res4, channels 64, 128, 256."""
+    return ResNetTrunk(resnet18(weights=None), (64, 128, 256), in_width=in_width)

@@ -1,0 +1,86 @@
+"""Decoder: from a readout at stride 16 to one logit map per object (paper, section 3.4)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.network.blocks import ResBlock, UpsampleBlock
+from model.ops.masks import cells_to_masks
+
+PROPAGATED_MARGIN = 0.02
+"""A propagated mask is kept this far from 0 and 1 before its logit is taken."""
+
+
+class Decoder(nn.Module):
+    """Upsample the readout step by step, with skips from the trunk at strides 8 and 4.
+
+    Args:
+        in_width: Channels of readout and query value together.
+        trunk_widths: Key trunk channels at strides 4, 8 and 16.
+        widths: Channels at strides 16, 8 and 4.
+        kernel: Side of skip and shortcut convolutions: 3 in the paper's network, 1 in lite.
+        mask_block: The readout's last ``2 * mask_block ** 2`` channels are the propagated
+            masks of the object and of the others. They join the finest stage, and the
+            object's is the base to whose logits the network adds. 0: no such channels.
+    """
+
+    def __init__(
+        self,
+        in_width: int,
+        trunk_widths: tuple[int, int, int],
+        widths: tuple[int, int, int],
+        *,
+        kernel: int = 3,
+        mask_block: int = 0,
+    ) -> None:
+        super().__init__()
+        self.mask_block = mask_block
+        self.compress = ResBlock(in_width, widths[0], shortcut_kernel=kernel)
+        self.up_16_8 = UpsampleBlock(trunk_widths[1], widths[0], widths[1], kernel=kernel)
+        self.up_8_4 = UpsampleBlock(
+            trunk_widths[0],
+            widths[1],
+            widths[2],
+            kernel=kernel,
+            extra_width=2 if mask_block else 0,
+        )
+        self.pred = nn.Conv2d(widths[2], 1, 3, padding=1)
+
+    def forward(
+        self, readout: Tensor, refined: Tensor, query_value: Tensor, f8: Tensor, f4: Tensor
+    ) -> Tensor:
+        """Decode some frames.
+
+        Args:
+            readout: ``(B, K, C_v, h, w)`` as read from the memory.
+            refined: The same after refinement (``readout`` itself without it).
+            query_value: ``(B, C, h, w)``.
+            f8: ``(B, C_8, 2h, 2w)``.
+            f4: ``(B, C_4, 4h, 4w)``.
+
+        Returns:
+            Logits ``(B, K, 16h, 16w)``, upsampled four times (bilinear).
+        """
+        objects = refined.shape[1]
+        query = query_value[:, None].expand(-1, objects, -1, -1, -1)
+        x = self.compress(torch.cat((refined, query), dim=2).flatten(0, 1))
+        x = self.up_16_8(x, f8)
+        if self.mask_block:
+            masks = self._propagated(readout)
+            x = self.up_8_4(x, f4, masks)
+            base = masks[:, :1].clamp(PROPAGATED_MARGIN, 1 - PROPAGATED_MARGIN)
+            logits = self.pred(functional.relu(x)) + torch.logit(base)
+        else:
+            logits = self.pred(functional.relu(self.up_8_4(x, f4)))
+        logits = functional.interpolate(
+            logits, scale_factor=4.0, mode="bilinear", align_corners=False
+        )
+        return logits.unflatten(0, (-1, objects)).squeeze(2)
+
+    def _propagated(self, readout: Tensor) -> Tensor:
+        """Return the masks in a readout, ``(B * K, 2, 4h, 4w)``: the object's, the others'."""
+        squares = self.mask_block**2
+        cells = readout[:, :, -2 * squares :].flatten(0, 1).unflatten(1, (2, squares))
+        return cells_to_masks(cells.flatten(0, 1), block=self.mask_block).unflatten(
+            0, (-1, 2)
+        ).squeeze(2)

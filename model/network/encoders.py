@@ -1,0 +1,150 @@
+"""Key and value encoders (paper, section 3.2)."""
+
+import math
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.network.backbones import ResNetTrunk
+from model.network.blocks import FeatureFusion, ResBlock
+from model.ops.masks import masks_to_cells, others
+from model.types import KeyFeatures
+
+COSINE_TEMPERATURE = 0.07
+"""Initial softmax temperature of cosine similarities between unit keys."""
+
+
+class KeyEncoder(nn.Module):
+    """What is seen on a frame, whatever the objects are.
+
+    Args:
+        trunk: Backbone with features at strides 4, 8 and 16.
+        trunk_width: Its channels at stride 16.
+        key_width: C_k.
+        local_key_width: C_k', or ``None`` without refinement.
+        query_value_width: Channels of the feature that joins the readout in the decoder.
+        unit_keys: Scale keys to one length. Squared distance then is a cosine.
+        kernel: Side of the projections' kernels.
+    """
+
+    def __init__(
+        self,
+        trunk: nn.Module,
+        trunk_width: int,
+        *,
+        key_width: int,
+        local_key_width: int | None,
+        query_value_width: int,
+        unit_keys: bool,
+        kernel: int = 3,
+    ) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.key = nn.Conv2d(trunk_width, key_width, kernel, padding=kernel // 2)
+        self.local_key = (
+            nn.Conv2d(trunk_width, local_key_width, 3, padding=1) if local_key_width else None
+        )
+        self.query_value = nn.Conv2d(trunk_width, query_value_width, 3, padding=1)
+        # With keys of length s, similarity is 2 s^2 cos / sqrt(C_k) plus a constant.
+        length = math.sqrt(math.sqrt(key_width) / (2 * COSINE_TEMPERATURE))
+        self.key_length = nn.Parameter(torch.tensor(length)) if unit_keys else None
+
+    def forward(self, frames: Tensor) -> KeyFeatures:
+        """Encode ``(B, 3, H, W)`` normalised frames, H and W multiples of 16."""
+        f4, f8, f16 = self.trunk(frames)
+        key = self.key(f16)
+        if self.key_length is not None:
+            key = functional.normalize(key, dim=1) * self.key_length
+        local_key = None if self.local_key is None else self.local_key(f16)
+        return KeyFeatures(key, local_key, self.query_value(f16), f16, f8, f4)
+
+
+class ValueEncoder(Protocol):
+    """What a memory frame says about each object."""
+
+    width: int
+
+    def __call__(self, frames: Tensor, features: KeyFeatures, probs: Tensor) -> Tensor:
+        """Encode masks.
+
+        Args:
+            frames: ``(B, 3, H, W)`` normalised.
+            features: Key features of these frames.
+            probs: ``(B, K, H, W)`` soft masks of the K objects.
+
+        Returns:
+            ``(B, K, C_v, h, w)``.
+        """
+        ...
+
+
+class TrunkValueEncoder(nn.Module):
+    """The paper's: ResNet-18 on image, mask and others, fused with the key feature.
+
+    Args:
+        trunk: Takes five channels.
+        key_trunk_width: Channels of the key encoder's stride-16 feature.
+        width: C_v.
+    """
+
+    def __init__(self, trunk: ResNetTrunk, key_trunk_width: int, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.trunk = trunk
+        self.fuser = FeatureFusion(trunk.widths[2] + key_trunk_width, width)
+
+    def forward(self, frames: Tensor, features: KeyFeatures, probs: Tensor) -> Tensor:
+        """Encode masks; see ``ValueEncoder``."""
+        batch, objects = probs.shape[:2]
+        masks = torch.stack((probs, others(probs)), dim=2)  # (B, K, 2, H, W)
+        images = frames[:, None].expand(-1, objects, -1, -1, -1)
+        x = torch.cat((images, masks), dim=2).flatten(0, 1)
+        f16 = features.f16[:, None].expand(-1, objects, -1, -1, -1).flatten(0, 1)
+        _, _, value = self.trunk(x)
+        return self.fuser(value, f16).unflatten(0, (batch, objects))
+
+
+class SharedValueEncoder(nn.Module):
+    """Lite: a small head on the key encoder's features and the masks, no second trunk.
+
+    The last channels of a value are the masks themselves: the object's and the others',
+    each as 4 x 4 sub-blocks of a cell, so that reading the memory also propagates masks.
+
+    Args:
+        trunk_widths: Key trunk channels at strides 4, 8 and 16.
+        learned_width: Channels of the learned part.
+        block: Sub-blocks along a cell's side.
+    """
+
+    def __init__(
+        self, trunk_widths: tuple[int, int, int], learned_width: int, *, block: int
+    ) -> None:
+        super().__init__()
+        self.block = block
+        self.width = learned_width + 2 * block * block
+        masks = 2 * block * block
+        middle = learned_width // 2
+        self.fine = nn.Conv2d(trunk_widths[1] + masks, middle, 3, stride=2, padding=1)
+        self.coarse = nn.Conv2d(trunk_widths[2] + masks + middle, learned_width, 1)
+        self.block1 = ResBlock(learned_width, learned_width)
+
+    def forward(self, frames: Tensor, features: KeyFeatures, probs: Tensor) -> Tensor:
+        """Encode masks; see ``ValueEncoder``. ``frames`` are not looked at again."""
+        del frames
+        batch, objects = probs.shape[:2]
+        pair = torch.stack((probs, others(probs).clamp(max=1)), dim=2).flatten(0, 2)
+
+        def cells(stride: int) -> Tensor:
+            folded = masks_to_cells(pair, stride=stride, block=self.block)
+            return folded.unflatten(0, (batch * objects, 2)).flatten(1, 2)
+
+        def each_object(feature: Tensor) -> Tensor:
+            return feature[:, None].expand(-1, objects, -1, -1, -1).flatten(0, 1)
+
+        masks = cells(16)
+        fine = self.fine(torch.cat((each_object(features.f8), cells(8)), dim=1)).relu()
+        x = self.coarse(torch.cat((each_object(features.f16), masks, fine), dim=1))
+        value = torch.cat((self.block1(x), masks), dim=1)
+        return value.unflatten(0, (batch, objects))

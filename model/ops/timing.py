@@ -1,0 +1,35 @@
+"""Where the time goes: seconds by stage, measured where the stages run."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+class StageClock:
+    """Adds up the seconds that each named stage took.
+
+    On CUDA it waits for the device at both ends of a stage when ``synchronise`` is set, so
+    that a stage is charged for its own work; leave it unset where speed itself matters.
+    """
+
+    def __init__(self, *, synchronise: bool = False) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._synchronise = synchronise
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Charge the enclosed block to ``stage``."""
+        self._wait()
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._wait()
+            self.seconds[stage] += time.perf_counter() - start
+
+    def _wait(self) -> None:
+        if self._synchronise and torch.cuda.is_available():
+            torch.cuda.synchronize()

@@ -1,0 +1,160 @@
+"""PCVOS: the method on one page (paper, figure 2).
+
+::
+
+    frames ─ encode_key ─> key, local key, query value, skips
+    frame + masks ─ encode_value ─> value ─> memory
+    key + memory ─ progressive_read ─> readout ─ refinement ─> refined ─ decoder ─> logits
+
+One forward path for training and inference. What differs stands outside: losses, memory
+policy and post-processing.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from model.config import InferenceConfig, PCVOSConfig
+from model.memory.bank import Memory
+from model.memory.progressive import progressive_read
+from model.network.decoder import Decoder
+from model.network.encoders import KeyEncoder, ValueEncoder
+from model.network.refinement import IntraClipRefinement
+from model.ops.timing import StageClock
+from model.types import KeyFeatures
+
+
+class PCVOS(nn.Module):
+    """Per-clip video object segmentation.
+
+    Built by ``model.build.build_pcvos``.
+
+    Args:
+        config: The shape that the parts were built from.
+        key_encoder: Frames to ``KeyFeatures``.
+        value_encoder: Frames and masks to values.
+        refinement: ``None`` leaves intra-clip refinement out.
+        decoder: Readout to logits.
+    """
+
+    def __init__(
+        self,
+        config: PCVOSConfig,
+        *,
+        key_encoder: KeyEncoder,
+        value_encoder: nn.Module,
+        refinement: IntraClipRefinement | None,
+        decoder: Decoder,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.key_encoder = key_encoder
+        self.value_encoder = value_encoder
+        self.refinement = refinement
+        self.decoder = decoder
+
+    def train(self, mode: bool = True) -> "PCVOS":
+        """Set training mode; batch norm stays frozen, as the paper trains with tiny batches."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+    def encode_key(self, frames: Tensor) -> KeyFeatures:
+        """Encode ``(B, 3, H, W)`` normalised frames, H and W multiples of 16."""
+        features: KeyFeatures = self.key_encoder(frames)
+        return features
+
+    def encode_value(self, frames: Tensor, features: KeyFeatures, probs: Tensor) -> Tensor:
+        """Encode what frames say about objects.
+
+        Args:
+            frames: ``(B, 3, H, W)``.
+            features: Their key features.
+            probs: ``(B, K, H, W)`` soft masks.
+
+        Returns:
+            ``(B, K, C_v, h, w)``.
+        """
+        encoder: ValueEncoder = self.value_encoder  # type: ignore[assignment]
+        return encoder(frames, features, probs)
+
+    def segment_clip(
+        self,
+        features: KeyFeatures,
+        memories: Sequence[Memory],
+        *,
+        frames: int,
+        settings: InferenceConfig,
+        decode_at_once: int | None = None,
+        clock: StageClock | None = None,
+    ) -> Tensor:
+        """Segment the frames of a clip together.
+
+        Args:
+            features: Key features of ``B * T`` frames, a sample's frames adjoining.
+            memories: What each group of objects reads from; batch size B.
+            frames: T.
+            settings: Matching and refinement switches.
+            decode_at_once: Frames decoded in one pass; bounds the decoder's memory.
+                ``None``: all.
+            clock: Is charged with the stages.
+
+        Returns:
+            Logits ``(B, K, T, H, W)``, objects in the order of ``memories``.
+        """
+        clock = clock or StageClock()
+        with clock("memory_read"):
+            readout = self._read(features, memories, frames, settings)
+        with clock("refinement"):
+            refined = self._refine(features, readout, frames, settings)
+        with clock("decoder"):
+            # (B, K, C_v, T, h, w) -> (B * T, K, C_v, h, w), a frame's objects adjoining
+            by_frame = readout.permute(0, 3, 1, 2, 4, 5).flatten(0, 1)
+            refined_by_frame = refined.permute(0, 3, 1, 2, 4, 5).flatten(0, 1)
+            total = by_frame.shape[0]
+            step = decode_at_once or total
+            logits = [
+                self.decoder(
+                    by_frame[i : i + step],
+                    refined_by_frame[i : i + step],
+                    features.query_value[i : i + step],
+                    features.f8[i : i + step],
+                    features.f4[i : i + step],
+                )
+                for i in range(0, total, step)
+            ]
+            merged = logits[0] if len(logits) == 1 else torch.cat(logits)
+            return merged.unflatten(0, (-1, frames)).transpose(1, 2)
+
+    def _read(
+        self,
+        features: KeyFeatures,
+        memories: Sequence[Memory],
+        frames: int,
+        settings: InferenceConfig,
+    ) -> Tensor:
+        """Return the readout of all groups, ``(B, K, C_v, T, h, w)``."""
+        query_key = features.key.unflatten(0, (-1, frames)).transpose(1, 2)
+        readouts = [
+            progressive_read(
+                query_key,
+                memory,
+                interval=settings.progressive_interval,
+                top_k=settings.top_k,
+            )
+            for memory in memories
+        ]
+        return readouts[0] if len(readouts) == 1 else torch.cat(readouts, dim=1)
+
+    def _refine(
+        self, features: KeyFeatures, readout: Tensor, frames: int, settings: InferenceConfig
+    ) -> Tensor:
+        """Return the refined readout, or the readout itself where refinement is off."""
+        if self.refinement is None or not settings.refinement or features.local_key is None:
+            return readout
+        local_key = features.local_key.unflatten(0, (-1, frames))
+        refined: Tensor = self.refinement(local_key, readout)
+        return refined
