@@ -1,0 +1,315 @@
+"""What synthetic scenes are made of: pictures, and things cut out of pictures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from model.data.images import ImageCache, Pixels, list_images, read_image, read_sprite
+from model.data.sample import MAX_ATTEMPTS, Problem, UnusableItemError
+from model.data.stills import StillFolder
+from model.data.textures import procedural_scene, procedural_texture, random_outline
+from model.errors import InputError
+
+_MARGIN = 3
+_SPRITE_SUFFIXES = frozenset({".png", ".webp"})
+
+
+@dataclass(frozen=True, slots=True)
+class Cutout:
+    """A thing with an outline.
+
+    Attributes:
+        rgba: ``(h, w, 4)`` uint8, with a transparent margin.
+        rolling: A texture larger than ``rgba`` of which it shows a part, or ``None``.
+    """
+
+    rgba: Pixels
+    rolling: Pixels | None = None
+
+    @property
+    def area(self) -> float:
+        """Opaque pixels."""
+        return float((self.rgba[..., 3] > 127).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class OwnScene:
+    """Things cut out of a photo, and the photo without them.
+
+    Attributes:
+        cutouts: At least one.
+        centres: ``(K, 2)``: (x, y) of each cut-out's centre in the photo, pixels.
+        background: ``(h, w, 3)`` uint8, the holes filled.
+    """
+
+    cutouts: tuple[Cutout, ...]
+    centres: NDArray[np.float64]
+    background: Pixels
+
+
+def cut(
+    image: Pixels, mask: NDArray[np.bool_], feather: float = 0.6
+) -> tuple[Cutout, float, float]:
+    """Cut ``mask`` out of ``image``.
+
+    Args:
+        image: ``(H, W, 3)`` uint8.
+        mask: ``(H, W)``, not empty.
+        feather: Softness of the edge, Gaussian sigma in pixels.
+
+    Returns:
+        The cut-out, and x and y of its centre in the image.
+    """
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    rgb = cv2.copyMakeBorder(
+        image[top:bottom, left:right], *(_MARGIN,) * 4, borderType=cv2.BORDER_REPLICATE
+    )
+    alpha = np.pad(mask[top:bottom, left:right].astype(np.uint8) * 255, _MARGIN)
+    alpha = np.asarray(cv2.GaussianBlur(alpha, (0, 0), feather), np.uint8)
+    return Cutout(np.dstack([rgb, alpha])), (left + right) / 2, (top + bottom) / 2
+
+
+def fill_holes(image: Pixels, hole: NDArray[np.bool_], rng: np.random.Generator) -> Pixels:
+    """Return ``image`` with ``hole`` covered by texture from beside it.
+
+    Exactness does not matter: the thing mostly stands before its hole. It only must not
+    leave a copy of the thing behind.
+    """
+    small_size = (max(image.shape[1] // 4, 1), max(image.shape[0] // 4, 1))
+    # A margin, because outlines are never exact.
+    wide = cv2.dilate(hole.astype(np.uint8), np.ones((9, 9), np.uint8))
+    keep = cv2.resize(255 * (1 - wide), small_size, interpolation=cv2.INTER_AREA) == 255
+    small = cv2.resize(image, small_size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    known = keep.astype(np.float32)
+    filled = small * known[..., None]
+    for side in (5, 13, 41, 121, 401):
+        weight = cv2.blur(known, (side, side))
+        spread = cv2.blur(filled, (side, side)) / np.maximum(weight, 1e-3)[..., None]
+        missing = (known < 0.5) & (weight > 0.02)
+        filled[missing] = spread[missing]
+        known[missing] = 1
+        if known.all():
+            break
+    smooth = np.clip(cv2.resize(filled, image.shape[1::-1]), 0, 255).astype(np.uint8)
+    # Detail from beside the hole: what is there, minus its own smooth version.
+    whole = np.where(wide[..., None] > 0, smooth, image)
+    columns = np.flatnonzero(hole.any(0))
+    shift = int(1.1 * (columns[-1] - columns[0] + 1)) if columns.size else 0
+    source = np.abs(np.arange(image.shape[1]) + (shift if rng.random() < 0.5 else -shift))
+    source = np.where(source >= image.shape[1], 2 * image.shape[1] - 2 - source, source)
+    source = np.clip(source, 0, image.shape[1] - 1)
+    detail = cv2.subtract(whole, cv2.blur(whole, (11, 11)), dtype=cv2.CV_16S)[:, source]
+    textured = cv2.add(smooth, detail, dtype=cv2.CV_8U)
+    blend = np.maximum(cv2.blur(255 * wide, (7, 7)), 255 * hole.astype(np.uint8))
+    weight = blend.astype(np.float32) / 255
+    return np.asarray(cv2.blendLinear(textured, image, weight, 1 - weight), np.uint8)
+
+
+class Pictures(Protocol):
+    """Where backgrounds and textures come from."""
+
+    name: str
+    problems: Sequence[Problem]
+
+    def __len__(self) -> int:
+        """Return the number of different pictures, or 0 where there is no end to them."""
+
+    def picture(self, rng: np.random.Generator) -> Pixels:
+        """Return ``(h, w, 3)`` uint8, which must not be written into."""
+
+
+class ProceduralPictures:
+    """Pictures made of noise, gradients, stripes and dots."""
+
+    name = "procedural"
+    problems: Sequence[Problem] = ()
+
+    def __len__(self) -> int:
+        """Return 0: there is no end to them."""
+        return 0
+
+    def picture(self, rng: np.random.Generator) -> Pixels:
+        """Return ``(256, 256, 3)`` uint8."""
+        make = procedural_scene if rng.random() < 0.6 else procedural_texture
+        return make((256, 256), rng)
+
+
+class PhotoFolder:
+    """All images in some folders.
+
+    Args:
+        roots: Folders; images directly inside count.
+        cache: Holds decoded pixels.
+        max_side: Larger photos are reduced to this longer side, pixels.
+
+    Attributes:
+        problems: Filled while photos are read.
+
+    Raises:
+        InputError: If a folder is missing or has no image.
+    """
+
+    def __init__(self, roots: Sequence[Path], cache: ImageCache, *, max_side: int = 640) -> None:
+        self.name = "+".join(root.name for root in roots)
+        self.problems: list[Problem] = []
+        self.paths: list[Path] = []
+        self._cache = cache
+        self._max_side = max_side
+        for root in roots:
+            found = list_images(root)
+            if not found:
+                raise InputError(f"{root}: no images", hint="give a folder of photographs")
+            self.paths += found
+
+    def __len__(self) -> int:
+        """Return the number of photos."""
+        return len(self.paths)
+
+    def picture(self, rng: np.random.Generator) -> Pixels:
+        """Return a random photo, ``(h, w, 3)`` uint8.
+
+        Raises:
+            InputError: If ``MAX_ATTEMPTS`` photos in a row are unreadable.
+        """
+        for _ in range(MAX_ATTEMPTS):
+            path = self.paths[int(rng.integers(len(self.paths)))]
+            try:
+                photo = self._cache.get(path, read_image)
+            except UnusableItemError as error:
+                if error.problem not in self.problems:
+                    self.problems.append(error.problem)
+                continue
+            return shrink(photo, self._max_side)
+        raise InputError(
+            f"{self.name}: {MAX_ATTEMPTS} photos in a row cannot be read; last: {self.problems[-1]}"
+        )
+
+
+def shrink(image: Pixels, max_side: int) -> Pixels:
+    """Return ``image`` with its longer side at most ``max_side``."""
+    factor = max_side / max(image.shape[:2])
+    if factor >= 1:
+        return image
+    reduced = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    return np.asarray(reduced, np.uint8)
+
+
+class CutoutSource(Protocol):
+    """Where things come from."""
+
+    name: str
+
+    def __len__(self) -> int:
+        """Return the number of items, or 0 where there is no end to them."""
+
+    def cutout(self, rng: np.random.Generator) -> tuple[Cutout, tuple[Problem, ...]]:
+        """Return a thing, and what was skipped on the way."""
+
+
+class StillCutouts:
+    """Things cut out of annotated photos; they keep their own texture."""
+
+    def __init__(self, folder: StillFolder) -> None:
+        self.folder = folder
+        self.name = folder.name
+
+    def __len__(self) -> int:
+        """Return the number of photos."""
+        return len(self.folder)
+
+    def cutout(self, rng: np.random.Generator) -> tuple[Cutout, tuple[Problem, ...]]:
+        """Return one object of a random photo."""
+        image, labels, _, problems = self.folder.load_any(
+            int(rng.integers(len(self.folder))), rng, 1
+        )
+        return cut(image, labels > 0)[0], problems
+
+    def own_scene(
+        self, rng: np.random.Generator, max_objects: int
+    ) -> tuple[OwnScene, tuple[Problem, ...]]:
+        """Return up to ``max_objects`` objects of a random photo, and the photo without them."""
+        image, labels, _, problems = self.folder.load_any(
+            int(rng.integers(len(self.folder))), rng, max_objects
+        )
+        cutouts, centres = [], []
+        for number in range(1, int(labels.max()) + 1):
+            thing, x, y = cut(image, labels == number)
+            cutouts.append(thing)
+            centres.append((x, y))
+        background = fill_holes(image, labels > 0, rng)
+        return OwnScene(tuple(cutouts), np.array(centres, np.float64), background), problems
+
+
+class SpriteCutouts:
+    """Images with transparency, anywhere below a folder.
+
+    Raises:
+        InputError: If there is none.
+    """
+
+    def __init__(self, root: Path, cache: ImageCache) -> None:
+        self.name = root.name
+        self.root = root
+        self._cache = cache
+        self.paths = sorted(
+            path for path in root.rglob("*") if path.suffix.lower() in _SPRITE_SUFFIXES
+        )
+        if not self.paths:
+            raise InputError(f"{root}: no PNG or WebP images", hint="sprites need an alpha channel")
+
+    def __len__(self) -> int:
+        """Return the number of sprites."""
+        return len(self.paths)
+
+    def cutout(self, rng: np.random.Generator) -> tuple[Cutout, tuple[Problem, ...]]:
+        """Return a random sprite.
+
+        Raises:
+            InputError: If ``MAX_ATTEMPTS`` in a row have no outline.
+        """
+        problems: list[Problem] = []
+        for _ in range(MAX_ATTEMPTS):
+            path = self.paths[int(rng.integers(len(self.paths)))]
+            try:
+                sprite = shrink(self._cache.get(path, read_sprite), 320)
+            except UnusableItemError as error:
+                problems.append(error.problem)
+                continue
+            opaque = sprite[..., 3] > 127
+            rows, columns = np.flatnonzero(opaque.any(1)), np.flatnonzero(opaque.any(0))
+            tight = sprite[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            padded = np.pad(tight, ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)))
+            return Cutout(padded), tuple(problems)
+        raise InputError(
+            f"{self.root}: {MAX_ATTEMPTS} sprites in a row have no outline; last: {problems[-1]}"
+        )
+
+
+class ShapeCutouts:
+    """Drawn outlines, textured with pictures that may roll as if the body turned."""
+
+    name = "shapes"
+
+    def __init__(self, pictures: Pictures) -> None:
+        self._pictures = pictures
+
+    def __len__(self) -> int:
+        """Return 0: there is no end to them."""
+        return 0
+
+    def cutout(self, rng: np.random.Generator) -> tuple[Cutout, tuple[Problem, ...]]:
+        """Return a random shape."""
+        alpha = random_outline(rng)
+        height, width = alpha.shape
+        picture = self._pictures.picture(rng)
+        scale = max(height / picture.shape[0], width / picture.shape[1]) * rng.uniform(1.2, 2.0)
+        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        picture = np.asarray(picture, np.uint8)
+        rolling = picture if rng.random() < 0.5 else None
+        return Cutout(np.dstack([picture[:height, :width], alpha]), rolling), ()
