@@ -1,11 +1,22 @@
 """What is done with each frame's masks: palette PNGs, COCO RLE, an overlay, scores."""
 
+import io
+import zipfile
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from model.errors import OutputError
+from pcvos_cli.masks.coco import RLEWriter
+from pcvos_cli.masks.output import make_directory, write_whole
+from pcvos_cli.masks.overlay import OverlayWriter
+from pcvos_cli.masks.palette import MAX_PALETTE_ID, voc_palette
 from pcvos_cli.video.source import Frame
+
+__all__ = ["MaskWriter", "OverlayWriter", "PaletteWriter", "RLEWriter", "ScoresWriter"]
 
 
 class MaskWriter(Protocol):
@@ -40,3 +51,106 @@ class MaskWriter(Protocol):
     def abort(self) -> None:
         """Give up: remove unfinished files, keep whole ones."""
         ...
+
+
+class PaletteWriter:
+    """One palette PNG a frame, ``<name>.png``: pixel values are the object ids.
+
+    The colours are those of PASCAL VOC and DAVIS, so the files are DAVIS results.
+
+    Args:
+        directory: Where they go; created if missing.
+
+    Raises:
+        OutputError: The folder cannot be created.
+    """
+
+    wants_probs = False
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._palette = voc_palette().tobytes()
+        make_directory(directory)
+
+    def write(
+        self,
+        frame: Frame,
+        labels: NDArray[np.int32],
+        probs: NDArray[np.float32] | None,  # noqa: ARG002
+    ) -> None:
+        """Write one PNG.
+
+        Raises:
+            OutputError: It cannot be written, or an id is above 255.
+        """
+        largest = int(labels.max(initial=0))
+        path = self._directory / f"{frame.name}.png"
+        if largest > MAX_PALETTE_ID:
+            raise OutputError(
+                f"{path}: object id {largest} does not fit a palette PNG (0 to {MAX_PALETTE_ID})",
+                hint="write RLE instead (--format rle), or number the objects from 1",
+            )
+        write_whole(path, encode_palette_png(labels, self._palette))
+
+    def close(self) -> None:
+        """Every file is whole already."""
+
+    def abort(self) -> None:
+        """Every file is whole already, and is kept."""
+
+
+def encode_palette_png(labels: NDArray[np.int32], palette: bytes | None = None) -> bytes:
+    """Return the bytes of a palette PNG of ``(H, W)`` ids from 0 to 255."""
+    image = Image.fromarray(labels.astype(np.uint8))
+    image.putpalette(voc_palette().tobytes() if palette is None else palette)
+    content = io.BytesIO()
+    image.save(content, format="PNG")
+    return content.getvalue()
+
+
+class ScoresWriter:
+    """Soft masks, one ``<name>.npz`` a frame with the key ``prob``.
+
+    ``prob`` is float32 ``(1 + K, h, w)`` at the size the model worked at, channel 0 the
+    background. The files are zip archives with fixed dates, so equal scores are equal bytes.
+
+    Args:
+        directory: Where they go; created if missing.
+
+    Raises:
+        OutputError: The folder cannot be created.
+    """
+
+    wants_probs = True
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        make_directory(directory)
+
+    def write(
+        self,
+        frame: Frame,
+        labels: NDArray[np.int32],  # noqa: ARG002
+        probs: NDArray[np.float32] | None,
+    ) -> None:
+        """Write one archive.
+
+        Raises:
+            OutputError: It cannot be written.
+            ValueError: ``probs`` is ``None``.
+        """
+        if probs is None:
+            raise ValueError("ScoresWriter needs probs")
+        array = io.BytesIO()
+        np.save(array, np.ascontiguousarray(probs, dtype=np.float32), allow_pickle=False)
+        content = io.BytesIO()
+        # np.savez_compressed has no level; 1 is several times faster than its 6.
+        with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            archive.writestr(zipfile.ZipInfo("prob.npy"), array.getvalue(), zipfile.ZIP_DEFLATED, 1)
+        write_whole(self._directory / f"{frame.name}.npz", content.getvalue())
+
+    def close(self) -> None:
+        """Every file is whole already."""
+
+    def abort(self) -> None:
+        """Every file is whole already, and is kept."""

@@ -1,0 +1,74 @@
+"""Writing files whole: under a temporary name, then renamed; errors in words."""
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+from model.errors import OutputError
+
+_HINTS = {
+    errno.ENOSPC: "free some space or choose another --out; finished files are kept",
+    errno.EDQUOT: "your disk quota is used up; free some space or choose another --out",
+    errno.EFBIG: "the file system or a limit (ulimit -f) refuses larger files",
+    errno.EROFS: "the file system is read-only; choose another --out",
+    errno.EACCES: "you may not write there; choose another --out or mend its permissions",
+    errno.EPERM: "you may not write there; choose another --out or mend its permissions",
+    errno.ENOTDIR: "a part of the path is a file, not a folder; choose another --out",
+    errno.EEXIST: "a file stands where a folder is needed; choose another --out",
+    errno.EISDIR: "a folder stands where the file should go; choose another --out",
+    errno.ENAMETOOLONG: "the name is too long for this file system",
+}
+
+
+def temporary(path: Path) -> Path:
+    """Return the name under which ``path`` is written until it is whole."""
+    return path.with_name(f"{path.name}.tmp")
+
+
+@contextlib.contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Turn an ``OSError`` of the body into an ``OutputError`` that names ``path``.
+
+    Raises:
+        OutputError: In place of any ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(
+            f"{path}: cannot be written ({reason})", hint=_HINTS.get(error.errno or 0)
+        ) from error
+
+
+def make_directory(directory: Path) -> None:
+    """Create a folder for outputs, with its parents.
+
+    Raises:
+        OutputError: It cannot be created, or is a file.
+    """
+    with output_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is either whole or not there.
+
+    Raises:
+        OutputError: It cannot be written; nothing is left behind.
+    """
+    partial = temporary(path)
+    with output_errors(path):
+        try:
+            partial.write_bytes(content)
+            partial.replace(path)
+        except BaseException:
+            remove(partial)
+            raise
+
+
+def remove(path: Path) -> None:
+    """Remove a file if it is there; an error to do so is not worth another error."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)

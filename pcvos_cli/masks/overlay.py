@@ -1,0 +1,296 @@
+"""A video to look at: the source with its masks drawn in, its timestamps and its audio."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.container import InputContainer, OutputContainer
+from av.error import FFmpegError
+from av.video.reformatter import (
+    ColorPrimaries,
+    ColorRange,
+    Colorspace,
+    ColorTrc,
+    Interpolation,
+    VideoReformatter,
+)
+from numpy.typing import NDArray
+
+from model.errors import OutputError
+from pcvos_cli.masks.drawing import draw_masks
+from pcvos_cli.masks.output import make_directory, output_errors, remove, temporary
+from pcvos_cli.video.source import Frame, VideoInfo
+
+ENCODERS: dict[str, dict[str, str]] = {
+    # No B-frames: packets leave in the order of the frames, so dts equals pts.
+    "libx264": {"crf": "18", "preset": "veryfast", "bf": "0"},
+    "mpeg4": {"qscale": "3", "flags": "+qscale", "bf": "0"},
+}
+"""Encoders in order of preference, with their settings."""
+
+ENCODER_THREADS = 4
+"""Fixed, since the number of threads shapes the bytes that libx264 writes."""
+
+MPEG4_MAX_TICKS = 65535
+"""MPEG-4 part 2 cannot count finer fractions of a second than this."""
+
+
+class OverlayWriter:
+    """The source with its masks drawn in, as H.264 in MP4.
+
+    Each frame is shown at the time of the source's frame, exactly. Audio streams are copied
+    without re-encoding where MP4 can hold them, else encoded to AAC. A frame of odd width
+    or height is padded to even by repeating its last column or row.
+
+    Args:
+        path: The MP4 file.
+        info: The source.
+
+    Raises:
+        OutputError: The file cannot be created.
+    """
+
+    wants_probs = False
+
+    def __init__(self, path: Path, info: VideoInfo) -> None:
+        self._path = path
+        self._info = info
+        self._notes: list[str] = []
+        self._partial = temporary(path)
+        self._to_yuv = VideoReformatter()
+        self._height, self._width = info.height + info.height % 2, info.width + info.width % 2
+        if (self._height, self._width) != (info.height, info.width):
+            self._notes.append(
+                f"overlay padded from {info.width}x{info.height} to "
+                f"{self._width}x{self._height}: H.264 needs even sizes"
+            )
+        make_directory(path.parent)
+        self._source: InputContainer | None = None
+        self._out: OutputContainer | None = None
+        with self._failing_whole():
+            self._partial.touch()  # a folder that cannot be written is known at once
+            self._out = av.open(
+                f"file:{self._partial}",
+                mode="w",
+                format="mp4",
+                container_options={"movflags": "+faststart", "avoid_negative_ts": "disabled"},
+            )
+            self._source = _open_source(info)
+            self._stream = self._add_video(self._out)
+            self._audio = _AudioTracks(self._source, self._out, self._notes)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of the file: padding, audio that is missing or changed."""
+        return self._notes
+
+    @contextlib.contextmanager
+    def _failing_whole(self) -> Iterator[None]:
+        """On any error remove the file; report trouble with it as ``OutputError``."""
+        try:
+            with output_errors(self._path):
+                yield
+        except (FFmpegError, ValueError) as error:
+            self.abort()
+            raise OutputError(f"{self._path}: cannot be encoded ({error})") from error
+        except BaseException:
+            self.abort()
+            raise
+
+    def _add_video(self, out: OutputContainer) -> Any:
+        name = next(name for name in ENCODERS if _can_encode(name))
+        time_base = self._info.time_base
+        if name == "mpeg4" and time_base.denominator > MPEG4_MAX_TICKS:
+            raise ValueError(f"mpeg4 cannot keep timestamps in units of {time_base} s")
+        stream: Any = out.add_stream(
+            name, rate=self._info.fps.limit_denominator(1_000_000), options=dict(ENCODERS[name])
+        )
+        context = stream.codec_context
+        context.width, context.height = self._width, self._height
+        context.pix_fmt = "yuv420p"
+        context.time_base = time_base
+        context.thread_count = ENCODER_THREADS
+        context.max_b_frames = 0
+        context.colorspace = Colorspace.ITU709
+        context.color_range = ColorRange.MPEG
+        context.color_primaries = ColorPrimaries.BT709
+        context.color_trc = ColorTrc.BT709
+        aspect = self._sample_aspect()
+        if aspect is not None:
+            context.sample_aspect_ratio = aspect
+        return stream
+
+    def _sample_aspect(self) -> Any:
+        """Return width over height of the source's pixels as displayed, if not square."""
+        if self._source is None or not self._source.streams.video:
+            return None
+        aspect = self._source.streams.video[0].sample_aspect_ratio
+        if not aspect or aspect == 1:
+            return None
+        return 1 / aspect if self._info.rotation % 180 else aspect
+
+    def write(
+        self,
+        frame: Frame,
+        labels: NDArray[np.int32],
+        probs: NDArray[np.float32] | None,  # noqa: ARG002
+    ) -> None:
+        """Draw and encode one frame.
+
+        Raises:
+            OutputError: It cannot be written; the unfinished file is removed.
+        """
+        assert self._out is not None, "write after close or abort"
+        rgb = draw_masks(frame.rgb, labels)
+        rows, columns = self._height - rgb.shape[0], self._width - rgb.shape[1]
+        if rows or columns:
+            rgb = np.pad(rgb, ((0, rows), (0, columns), (0, 0)), mode="edge")
+        picture = self._to_yuv.reformat(
+            av.VideoFrame.from_ndarray(rgb, format="rgb24"),
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=Interpolation.BICUBIC,
+            threads=1,
+        )
+        picture.pts = frame.pts
+        picture.time_base = self._info.time_base
+        picture.duration = max(1, round(1 / (self._info.fps * self._info.time_base)))
+        with self._failing_whole():
+            self._mux(self._stream.encode(picture))
+
+    def _mux(self, packets: Any) -> None:
+        assert self._out is not None
+        for packet in packets:
+            self._audio.copy_until(float(packet.pts * packet.time_base))
+            self._out.mux(packet)
+
+    def close(self) -> None:
+        """Finish the file and give it its name.
+
+        Raises:
+            OutputError: It cannot be written; the unfinished file is removed.
+        """
+        if self._out is None:
+            return
+        with self._failing_whole():
+            self._mux(self._stream.encode(None))
+            self._audio.copy_until(None)
+            out, self._out = self._out, None
+            out.close()
+            self._partial.replace(self._path)
+        self._close_source()
+
+    def abort(self) -> None:
+        """Remove the unfinished file."""
+        out, self._out = self._out, None
+        if out is not None:
+            # Closing writes the trailer, which may fail for the reason we abort for.
+            with contextlib.suppress(FFmpegError, OSError, ValueError):
+                out.close()
+        self._close_source()
+        remove(self._partial)
+
+    def _close_source(self) -> None:
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+
+
+class _AudioTracks:
+    """The source's audio, copied packet by packet as the video advances."""
+
+    def __init__(
+        self, source: InputContainer | None, out: OutputContainer, notes: list[str]
+    ) -> None:
+        self._out = out
+        self._notes = notes
+        self._tracks: dict[int, Any] = {}
+        self._encoded: dict[int, Any] = {}
+        streams = [] if source is None else list(source.streams.audio)
+        for stream in streams:
+            self._add(stream)
+        self._packets: Iterator[Any] = iter(())
+        if source is not None and self._tracks:
+            self._packets = source.demux([streams[i] for i in range(len(streams))])
+        self._held: Any = None
+
+    def _add(self, stream: Any) -> None:
+        if stream.codec_context is None:
+            self._notes.append("an audio track of unknown codec is left out of the overlay")
+            return
+        name = stream.codec_context.name
+        try:
+            self._tracks[stream.index] = self._out.add_stream_from_template(stream)
+        except (ValueError, FFmpegError):
+            track: Any = self._out.add_stream("aac", rate=stream.codec_context.sample_rate)
+            track.codec_context.layout = stream.codec_context.layout.name
+            track.codec_context.bit_rate = 192_000
+            self._tracks[stream.index] = track
+            self._encoded[stream.index] = av.AudioResampler(
+                format=track.codec_context.format, layout=track.codec_context.layout
+            )
+            self._notes.append(f"audio ({name}) encoded to AAC: MP4 cannot hold it as it is")
+
+    def copy_until(self, seconds: float | None) -> None:
+        """Write the audio up to a time, or all that is left."""
+        while True:
+            packet, self._held = self._held or self._next(), None
+            if packet is None:
+                return
+            if seconds is not None and _seconds(packet) > seconds:
+                self._held = packet
+                return
+            self._write(packet)
+
+    def _next(self) -> Any:
+        try:
+            return next(self._packets, None)
+        except FFmpegError as error:
+            self._packets = iter(())
+            self._notes.append(f"the audio ends early: {error.strerror}")
+            return None
+
+    def _write(self, packet: Any) -> None:
+        index = packet.stream_index
+        track = self._tracks.get(index)
+        if track is None:
+            return
+        resampler = self._encoded.get(index)
+        if resampler is None:
+            if packet.dts is not None:
+                packet.stream = track
+                self._out.mux(packet)
+            return
+        frames = packet.decode()
+        for frame in [*frames, *([] if packet.size else [None])]:
+            for ready in resampler.resample(frame):
+                self._out.mux(track.encode(ready))
+        if not packet.size:
+            self._out.mux(track.encode(None))
+
+
+def _seconds(packet: Any) -> float:
+    return float("inf") if packet.pts is None else float(packet.pts * packet.time_base)
+
+
+def _open_source(info: VideoInfo) -> InputContainer | None:
+    """Open the source a second time, for its audio and pixel shape."""
+    if info.is_folder:
+        return None
+    return av.open(
+        f"file:{info.path}",
+        container_options={"protocol_whitelist": "file"},
+        metadata_errors="replace",
+    )
+
+
+def _can_encode(name: str) -> bool:
+    try:
+        av.codec.Codec(name, "w")
+    except (ValueError, FFmpegError):
+        return False
+    return True

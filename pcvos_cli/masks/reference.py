@@ -1,0 +1,289 @@
+"""Reference masks as users have them: palette, grey, colour, 1-bit, 16-bit, JPEG."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from model.errors import InputError, MaskError
+from pcvos_cli.masks.options import parse_mask_options
+from pcvos_cli.masks.palette import voc_palette
+
+__all__ = ["ColourMap", "LoadedMask", "parse_mask_options", "read_reference", "resize_nearest"]
+
+VOID = 255
+"""Value of an 8-bit mask that states nothing (DAVIS, PASCAL VOC), unless only 0 goes with it."""
+
+MAX_VALUES = 64
+"""Distinct grey values or colours that can still be ids; more are a picture."""
+
+ColourMap = dict[tuple[int, int, int], int]
+"""RGB colour to object id, shared by the colour masks of one run."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedMask:
+    """A reference mask in our terms.
+
+    Attributes:
+        path: The file.
+        frame_index: 0-based index of the frame it belongs to.
+        labels: ``(H, W)`` int32 object ids at the frame's size; 0 states nothing.
+        object_ids: Ids that the file lists, ascending. One that vanishes when the mask is
+            resized stays listed.
+        notes: What was decided on the way (void, colours), for the user.
+    """
+
+    path: Path
+    frame_index: int
+    labels: NDArray[np.int32]
+    object_ids: tuple[int, ...]
+    notes: list[str]
+
+
+def read_reference(
+    path: Path,
+    frame_index: int,
+    size: tuple[int, int],
+    *,
+    resize: bool = False,
+    coded_size: tuple[int, int] | None = None,
+    colours: ColourMap | None = None,
+) -> LoadedMask:
+    """Read a reference mask.
+
+    Args:
+        path: An image file.
+        frame_index: 0-based index of the frame it belongs to.
+        size: ``(height, width)`` of the displayed frames.
+        resize: Accept another size and resize by nearest neighbour.
+        coded_size: ``(height, width)`` as stored, for a better hint on rotated video.
+        colours: Ids of the colours seen in earlier masks; new ones are added. Give one
+            dictionary to all masks of a run, so that a colour keeps its id.
+
+    Returns:
+        The mask at ``size``.
+
+    Raises:
+        InputError: The file is missing or no image.
+        MaskError: No object, another size, or values that cannot be ids.
+    """
+    notes: list[str] = []
+    labels = _labels(path, {} if colours is None else colours, notes)
+    object_ids = tuple(int(i) for i in np.unique(labels) if i != 0)
+    if not object_ids:
+        raise MaskError(
+            f"{path}: the mask of frame {frame_index} has no object (every pixel is 0 or void)",
+            hint="paint each object with its own value from 1 on",
+        )
+    if labels.shape != size:
+        if not resize:
+            raise _wrong_size(path, frame_index, labels.shape, size, coded_size)
+        notes.append(f"resized from {_words(labels.shape)} to {_words(size)}")
+        labels = resize_nearest(labels, size)
+    return LoadedMask(path, frame_index, labels, object_ids, notes)
+
+
+def resize_nearest(labels: NDArray[np.int32], size: tuple[int, int]) -> NDArray[np.int32]:
+    """Resize ``(H, W)`` ids to ``size``; each pixel takes the one under its centre."""
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(np.intp)
+        for new, old in zip(size, labels.shape, strict=True)
+    )
+    return np.ascontiguousarray(labels[rows[:, None], columns])
+
+
+def _wrong_size(
+    path: Path,
+    frame_index: int,
+    found: tuple[int, ...],
+    size: tuple[int, int],
+    coded_size: tuple[int, int] | None,
+) -> MaskError:
+    hint = "--resize-mask accepts it, resized by nearest neighbour"
+    if coded_size is not None and found == coded_size:
+        hint = (
+            "the video is stored rotated and shown upright: make the mask on the upright frame "
+            "(ffmpeg and players show it), or rotate the mask"
+        )
+    return MaskError(
+        f"{path}: the mask of frame {frame_index} is {_words(found)}, "
+        f"but the frame is {_words(size)}",
+        hint=hint,
+    )
+
+
+def _words(size: tuple[int, ...]) -> str:
+    return f"{size[1]}x{size[0]}"
+
+
+def _labels(path: Path, colours: ColourMap, notes: list[str]) -> NDArray[np.int32]:
+    """Return the ids of a file, ``(H, W)`` int32, with void as 0."""
+    try:
+        with Image.open(path) as opened:
+            lossy = opened.format in {"JPEG", "MPO"}
+            image = ImageOps.exif_transpose(opened)
+            image.load()
+    except FileNotFoundError:
+        raise InputError(f"{path}: not found", hint="check the path") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: not a readable image ({error})") from error
+    mode = image.mode
+    if lossy:
+        return _from_jpeg(path, image, notes)
+    if mode in {"P", "PA"}:
+        indices = np.asarray(image if mode == "P" else image.getchannel("P"))
+        return _apply_void(indices.astype(np.int32), notes)
+    if mode == "1":
+        return np.asarray(image).astype(np.int32)
+    if mode == "L":
+        return _from_grey(path, np.asarray(image), notes)
+    if mode == "LA":
+        grey, alpha = (np.asarray(channel) for channel in image.split())
+        _refuse_soft_alpha(path, alpha)
+        return _from_grey(path, np.where(alpha > 0, grey, 0), notes)
+    if mode.startswith("I") or mode == "F":
+        return _from_deep_grey(path, np.asarray(image), notes)
+    return _from_colours(path, image, colours, notes)
+
+
+def _apply_void(values: NDArray[np.int32], notes: list[str]) -> NDArray[np.int32]:
+    """Apply the rule for 255: alone it is the object, beside other ids it is void."""
+    distinct = np.unique(values)
+    if VOID not in distinct:
+        return values
+    if distinct.size <= 2 and set(distinct.tolist()) <= {0, VOID}:
+        return (values == VOID).astype(np.int32)
+    if distinct[-1] > VOID:
+        notes.append("255 is an object id here, since the mask has larger ones")
+        return values
+    notes.append("255 is void: it states nothing")
+    return np.where(values == VOID, 0, values).astype(np.int32)
+
+
+def _from_grey(path: Path, grey: NDArray[np.uint8], notes: list[str]) -> NDArray[np.int32]:
+    """Read 8-bit grey: values are ids if they form regions."""
+    count = np.unique(grey).size
+    if count > MAX_VALUES + 1 or _has_edge_values(grey[..., None]):
+        raise _anti_aliased(path, f"{count} values")
+    return _apply_void(grey.astype(np.int32), notes)
+
+
+def _from_deep_grey(path: Path, values: NDArray[np.generic], notes: list[str]) -> NDArray[np.int32]:
+    """Read 16-bit grey (or 32-bit with such values): ids up to 65535."""
+    if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values.astype(float))):
+        raise _anti_aliased(path, "fractional values")
+    lowest, highest = int(values.min()), int(values.max())
+    if lowest < 0 or highest > 65535:
+        raise MaskError(
+            f"{path}: values from {lowest} to {highest}; object ids are 1 to 65535",
+            hint="number the objects from 1",
+        )
+    labels = values.astype(np.int32)
+    distinct = np.unique(labels)
+    if set(distinct.tolist()) <= {0, 65535}:
+        return (labels == 65535).astype(np.int32)
+    # 16 bits of an anti-aliased edge span the range; ids of many objects stay small.
+    if _has_edge_values(labels.astype(np.uint16)[..., None]):
+        raise _anti_aliased(path, f"{distinct.size} values")
+    return _apply_void(labels, notes)
+
+
+def _from_jpeg(path: Path, image: Image.Image, notes: list[str]) -> NDArray[np.int32]:
+    """Read a JPEG: black and white with noise becomes id 1, anything else is refused."""
+    hint = "save masks as PNG: JPEG changes values and blurs edges"
+    rgb = np.asarray(image.convert("RGB")).astype(np.int16)
+    grey = np.asarray(image.convert("L"))
+    if np.ptp(rgb, axis=2).max() > 32:
+        raise MaskError(f"{path}: a colour JPEG cannot be a mask", hint=hint)
+    between = ((grey >= 48) & (grey < 208)).astype(np.uint8)
+    # Noise and blur make thin lines of medium grey; an area of it is another value.
+    if cv2.erode(between, np.ones((5, 5), np.uint8), borderValue=0).any():
+        count = np.unique(grey).size
+        raise MaskError(f"{path}: a JPEG with {count} grey values, not two", hint=hint)
+    notes.append("JPEG: values of 128 and above are object 1")
+    return (grey >= 128).astype(np.int32)
+
+
+def _from_colours(
+    path: Path, image: Image.Image, colours: ColourMap, notes: list[str]
+) -> NDArray[np.int32]:
+    """Read colours: grey ones as grey, those of the DAVIS palette as its ids, else numbered."""
+    rgba = np.asarray(image.convert("RGBA"))
+    _refuse_soft_alpha(path, rgba[..., 3])
+    rgb = np.where(rgba[..., 3:] > 0, rgba[..., :3], 0).astype(np.uint8)
+    if (rgb == rgb[..., :1]).all():
+        return _from_grey(path, rgb[..., 0], notes)
+    wide = rgb.astype(np.int32)
+    packed = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+    keys, first, inverse = np.unique(packed, return_index=True, return_inverse=True)
+    if keys.size > MAX_VALUES + 1 or _has_edge_values(rgb):
+        raise _anti_aliased(path, f"{keys.size} colours")
+
+    palette = {tuple(colour): index for index, colour in enumerate(voc_palette().tolist())}
+    found = [(int(k) >> 16, int(k) >> 8 & 255, int(k) & 255) for k in keys]
+    ids = np.zeros(keys.size, dtype=np.int32)
+    is_palette = all(colours.get(c, palette.get(c)) == palette.get(c, -1) for c in found)
+    for position in np.argsort(first):
+        colour = found[position]
+        if colour == (0, 0, 0):
+            continue
+        if colour not in colours:
+            taken = max(colours.values(), default=0)
+            colours[colour] = palette[colour] if is_palette else taken + 1
+        ids[position] = colours[colour]
+    if is_palette:
+        notes.append("colours of the DAVIS palette read as its ids")
+        return _apply_void(ids[inverse].reshape(packed.shape), notes)
+    listed = ", ".join(
+        f"#{r:02x}{g:02x}{b:02x} = {colours[(r, g, b)]}"
+        for r, g, b in sorted((c for c in found if c != (0, 0, 0)), key=lambda c: colours[c])
+    )
+    notes.append(f"colours numbered: {listed}")
+    return ids[inverse].reshape(packed.shape)
+
+
+def _refuse_soft_alpha(path: Path, alpha: NDArray[np.uint8]) -> None:
+    count = np.unique(alpha).size
+    if count > 2 and _has_edge_values(alpha[..., None]):
+        raise _anti_aliased(path, f"{count} alpha values")
+
+
+def _anti_aliased(path: Path, found: str) -> MaskError:
+    return MaskError(
+        f"{path}: {found}: looks anti-aliased",
+        hint="save the mask without smoothing (hard brush, nearest-neighbour resize), one value "
+        "an object; for a single object, threshold it to 0 and 255",
+    )
+
+
+def _has_edge_values(image: NDArray[np.uint8] | NDArray[np.uint16]) -> bool:
+    """Tell whether some values of an ``(H, W, C)`` image only occur between two others.
+
+    A pixel of a smoothed edge lies between the values of the two regions it parts, and
+    such values have next to no interior (a pixel whose 3 x 3 neighbours are like it).
+    """
+    kernel = np.ones((3, 3), np.uint8)
+    height, width, channels = image.shape
+    lowest = cv2.erode(image, kernel).reshape(height, width, channels)
+    highest = cv2.dilate(image, kernel).reshape(height, width, channels)
+    inside = (lowest == highest).all(axis=2)
+    bounded = ((lowest <= image) & (image <= highest)).all(axis=2)
+    strict = ((lowest < image) & (image < highest)).any(axis=2)
+    between = bounded & strict
+
+    wide = image.astype(np.int64)
+    packed = wide[..., 0]
+    for channel in range(1, channels):
+        packed = packed << 16 | wide[..., channel]
+    values, inverse = np.unique(packed, return_inverse=True)
+    inverse = inverse.ravel()
+    total = np.bincount(inverse, minlength=values.size)
+    interior = np.bincount(inverse, weights=inside.ravel(), minlength=values.size)
+    edges = np.bincount(inverse, weights=between.ravel(), minlength=values.size)
+    suspects = (interior < 0.1 * total) & (edges >= 0.5 * total)
+    # One tiny value may be a tiny object that happens to touch two others.
+    return int(suspects.sum()) > 1 or bool((total[suspects] >= 16).any())

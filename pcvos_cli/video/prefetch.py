@@ -1,0 +1,243 @@
+"""Threads on both sides of the segmenter: read ahead, write behind.
+
+Both are bounded, hand every error of the worker to the caller, and never hang: waits are
+short and look after the other side each time.
+"""
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcvos_cli.masks.writers import MaskWriter
+from pcvos_cli.video.source import Frame
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.05
+"""How long a wait lasts before it looks whether the other side is still there."""
+
+PATIENCE_SECONDS = 10.0
+"""How long ``close`` waits for a worker that is stuck in a call before it leaves it behind."""
+
+
+class prefetch(Generic[T]):  # noqa: N801  used like a function, as contextlib.closing is
+    """Read ahead of the consumer in a thread; an iterator and a context manager.
+
+    Args:
+        iterable: What is read, entirely within the thread. If its iterator has a
+            ``close`` method (a generator), the thread calls it at the end.
+        depth: Items held ready at most.
+
+    Raises:
+        ValueError: If ``depth`` is below 1.
+    """
+
+    def __init__(self, iterable: Iterable[T], depth: int = 4) -> None:
+        if depth < 1:
+            raise ValueError(f"depth must be at least 1, got {depth}")
+        self._items: queue.Queue[T] = queue.Queue(depth)
+        self._error: BaseException | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(
+            target=self._work, args=(iterable,), name="pcvos-prefetch", daemon=True
+        )
+        self._thread.start()
+
+    def _work(self, iterable: Iterable[T]) -> None:
+        try:
+            iterator = iter(iterable)
+            try:
+                for item in iterator:
+                    if not _offer(self._items, item, self._stop.is_set):
+                        return
+            finally:
+                close: Callable[[], None] = getattr(iterator, "close", lambda: None)
+                close()
+        except BaseException as error:  # crosses the thread, whatever it is
+            self._error = error
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        """Return the next item.
+
+        Raises:
+            StopIteration: At the end, and after ``close``.
+            BaseException: Whatever the iterable raised, after the items before it.
+        """
+        while not self._stop.is_set():
+            # Asked before the queue: a thread that has ended can add nothing afterwards.
+            alive = self._thread.is_alive()
+            with contextlib.suppress(queue.Empty):
+                return self._items.get(timeout=POLL_SECONDS if alive else 0.001)
+            if not alive:
+                break
+        error, self._error = self._error, None
+        if error is not None and not self._stop.is_set():
+            raise error
+        raise StopIteration
+
+    def close(self) -> None:
+        """Stop reading and drop what is held. Safe to call twice."""
+        self._stop.set()
+        self._thread.join(PATIENCE_SECONDS)
+        _drain(self._items)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+_Job = tuple[Frame, NDArray[np.int32], NDArray[np.float32] | None]
+
+
+class BackgroundWriter:
+    """Several writers behind one bounded queue and one thread.
+
+    All calls to the writers happen in the thread, so a writer is never aborted while it
+    writes. As a context manager it closes on success and aborts on an error.
+
+    Args:
+        writers: Called in this order for each frame.
+        depth: Frames held back at most.
+
+    Raises:
+        ValueError: If ``depth`` is below 1.
+    """
+
+    def __init__(self, writers: Sequence[MaskWriter], depth: int = 4) -> None:
+        if depth < 1:
+            raise ValueError(f"depth must be at least 1, got {depth}")
+        self._writers = tuple(writers)
+        self._jobs: queue.Queue[_Job | threading.Event] = queue.Queue(depth)
+        self._error: BaseException | None = None
+        self._finish = threading.Event()
+        self._drop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="pcvos-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def wants_probs(self) -> bool:
+        """Whether any writer reads ``probs``."""
+        return any(writer.wants_probs for writer in self._writers)
+
+    def _work(self) -> None:
+        try:
+            self._write_all()
+            if not self._drop.is_set():
+                for writer in self._writers:
+                    writer.close()
+                return
+        except BaseException as error:  # crosses the thread, whatever it is
+            self._error = error
+        for writer in self._writers:
+            with contextlib.suppress(Exception):  # the first error is the one to report
+                writer.abort()
+
+    def _write_all(self) -> None:
+        while not self._drop.is_set():
+            finishing = self._finish.is_set()
+            try:
+                job = self._jobs.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                if finishing:
+                    return
+                continue
+            if isinstance(job, threading.Event):
+                job.set()
+                continue
+            for writer in self._writers:
+                frame, labels, probs = job
+                writer.write(frame, labels, probs if writer.wants_probs else None)
+
+    def submit(
+        self, frame: Frame, labels: NDArray[np.int32], probs: NDArray[np.float32] | None
+    ) -> None:
+        """Queue one frame; waits while the queue is full. Arguments as ``MaskWriter.write``.
+
+        Raises:
+            OutputError: A writer failed on this or an earlier frame.
+        """
+        self._put((frame, labels, probs))
+
+    def flush(self) -> None:
+        """Wait until every submitted frame has been written.
+
+        Raises:
+            OutputError: A writer failed.
+        """
+        reached = threading.Event()
+        self._put(reached)
+        while not reached.wait(POLL_SECONDS):
+            if not self._thread.is_alive() and not reached.is_set():
+                self._raise()
+
+    def _put(self, job: _Job | threading.Event) -> None:
+        if not _offer(self._jobs, job, lambda: not self._thread.is_alive()):
+            self._raise()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+        raise ValueError("the writer is closed")
+
+    def close(self) -> None:
+        """Write what is queued and finish all files. Safe to call twice.
+
+        Raises:
+            OutputError: A writer failed; then all have been aborted.
+        """
+        self._finish.set()
+        while self._thread.is_alive():
+            self._thread.join(POLL_SECONDS)
+        if self._error is not None:
+            raise self._error
+
+    def abort(self) -> None:
+        """Drop what is queued and abort the writers: whole files stay. Never raises."""
+        self._drop.set()
+        self._thread.join(PATIENCE_SECONDS)
+        _drain(self._jobs)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+
+def _offer(items: "queue.Queue[T]", item: T, given_up: Callable[[], bool]) -> bool:
+    """Put ``item`` unless the other side has gone; return whether it was put."""
+    while not given_up():
+        with contextlib.suppress(queue.Full):
+            items.put(item, timeout=POLL_SECONDS)
+            return True
+    return False
+
+
+def _drain(items: "queue.Queue[T]") -> None:
+    with contextlib.suppress(queue.Empty):
+        while True:
+            items.get_nowait()
