@@ -115,29 +115,27 @@ class Pictures(Protocol):
     """Where backgrounds and textures come from."""
 
     name: str
-    problems: Sequence[Problem]
 
     def __len__(self) -> int:
         """Return the number of different pictures, or 0 where there is no end to them."""
 
-    def picture(self, rng: np.random.Generator) -> Pixels:
-        """Return ``(h, w, 3)`` uint8, which must not be written into."""
+    def picture(self, rng: np.random.Generator) -> tuple[Pixels, tuple[Problem, ...]]:
+        """Return ``(h, w, 3)`` uint8, not to be written into, and what was skipped."""
 
 
 class ProceduralPictures:
     """Pictures made of noise, gradients, stripes and dots."""
 
     name = "procedural"
-    problems: Sequence[Problem] = ()
 
     def __len__(self) -> int:
         """Return 0: there is no end to them."""
         return 0
 
-    def picture(self, rng: np.random.Generator) -> Pixels:
+    def picture(self, rng: np.random.Generator) -> tuple[Pixels, tuple[Problem, ...]]:
         """Return ``(256, 256, 3)`` uint8."""
         make = procedural_scene if rng.random() < 0.6 else procedural_texture
-        return make((256, 256), rng)
+        return make((256, 256), rng), ()
 
 
 class PhotoFolder:
@@ -148,16 +146,12 @@ class PhotoFolder:
         cache: Holds decoded pixels.
         max_side: Larger photos are reduced to this longer side, pixels.
 
-    Attributes:
-        problems: Filled while photos are read.
-
     Raises:
         InputError: If a folder is missing or has no image.
     """
 
     def __init__(self, roots: Sequence[Path], cache: ImageCache, *, max_side: int = 640) -> None:
         self.name = "+".join(root.name for root in roots)
-        self.problems: list[Problem] = []
         self.paths: list[Path] = []
         self._cache = cache
         self._max_side = max_side
@@ -171,23 +165,24 @@ class PhotoFolder:
         """Return the number of photos."""
         return len(self.paths)
 
-    def picture(self, rng: np.random.Generator) -> Pixels:
-        """Return a random photo, ``(h, w, 3)`` uint8.
+    def picture(self, rng: np.random.Generator) -> tuple[Pixels, tuple[Problem, ...]]:
+        """Return a random photo, ``(h, w, 3)`` uint8, and what was skipped.
 
         Raises:
             InputError: If ``MAX_ATTEMPTS`` photos in a row are unreadable.
         """
+        problems: list[Problem] = []
         for _ in range(MAX_ATTEMPTS):
             path = self.paths[int(rng.integers(len(self.paths)))]
             try:
                 photo = self._cache.get(path, read_image)
             except UnusableItemError as error:
-                if error.problem not in self.problems:
-                    self.problems.append(error.problem)
+                problems.append(error.problem)
                 continue
-            return shrink(photo, self._max_side)
+            return shrink(photo, self._max_side), tuple(problems)
         raise InputError(
-            f"{self.name}: {MAX_ATTEMPTS} photos in a row cannot be read; last: {self.problems[-1]}"
+            f"{self.name}: {MAX_ATTEMPTS} photos in a row cannot be read; last: {problems[-1]}",
+            hint="check the folder: are these photographs whole?",
         )
 
 
@@ -307,9 +302,9 @@ class ShapeCutouts:
         """Return a random shape."""
         alpha = random_outline(rng)
         height, width = alpha.shape
-        picture = self._pictures.picture(rng)
+        picture, problems = self._pictures.picture(rng)
         scale = max(height / picture.shape[0], width / picture.shape[1]) * rng.uniform(1.2, 2.0)
-        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        picture = np.asarray(picture, np.uint8)
+        large = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+        picture = np.asarray(large, np.uint8)
         rolling = picture if rng.random() < 0.5 else None
-        return Cutout(np.dstack([picture[:height, :width], alpha]), rolling), ()
+        return Cutout(np.dstack([picture[:height, :width], alpha]), rolling), problems

@@ -92,9 +92,7 @@ def read_label_map(path: Path) -> NDArray[np.uint8 | np.uint16]:
     """
     try:
         with Image.open(path) as image:
-            if image.mode in ("1", "LA"):
-                image = image.convert("L")
-            labels = np.asarray(image)
+            labels = np.asarray(image.convert("L") if image.mode in ("1", "LA") else image)
     except _UNREADABLE as error:
         raise UnusableItemError(path, f"not a readable mask ({type(error).__name__})") from error
     if labels.ndim == 3:

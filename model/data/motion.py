@@ -109,7 +109,9 @@ class Trajectory:
     def matrices(self, times: Floats) -> Floats:
         """Return ``(T, 3, 3)``: pixels from the cut-out's centre to world pixels."""
         angle, size = self.angle.at(times), np.exp(self.log_size.at(times))
-        narrow, shear = np.cos(self.turn.at(times)), self.shear.at(times)
+        # At most 60 degrees: edge on, a picture has no thickness that could be seen.
+        narrow = np.cos(np.pi / 3 * np.tanh(self.turn.at(times)))
+        shear = self.shear.at(times)
         centres = self.centres(times)
         cosine, sine = np.cos(angle), np.sin(angle)
         result = np.zeros((len(times), 3, 3))

@@ -61,7 +61,7 @@ def premultiply(rgba: Pixels) -> Pixels:
 
 def warp_background(
     photo: Pixels,
-    matrix: Floats,
+    matrix: NDArray[np.floating],
     size: tuple[int, int],
     deformation: Deformation | None,
     time: float,
@@ -75,7 +75,7 @@ def warp_background(
         deformation: Parallax, water, leaves; ``None`` is a flat backdrop.
         time: In frames, for the deformation.
     """
-    inverse = np.linalg.inv(matrix)
+    inverse: Floats = np.linalg.inv(matrix).astype(np.float64)
     height, width = size
     if deformation is None:
         warped = cv2.warpAffine(
@@ -119,7 +119,7 @@ def draw_layer(
     alpha = np.ascontiguousarray(patch[..., 3])
     view = frame[top:bottom, left:right]
     if layer.shadow > 0:
-        _cast_shadow(view, alpha, layer.shadow)
+        _cast_shadow(view, np.asarray(alpha, np.uint8), layer.shadow)
     behind = cv2.multiply(
         np.ascontiguousarray(view), cv2.cvtColor(255 - alpha, cv2.COLOR_GRAY2RGB), scale=1 / 255
     )
@@ -198,13 +198,12 @@ def blur_frame(frame: Pixels, motion: Floats) -> Pixels:
 
 def _cast_shadow(view: Pixels, alpha: Pixels, strength: float) -> None:
     size = (max(view.shape[1] // 4, 1), max(view.shape[0] // 4, 1))
-    small = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    opacity = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     sigma = 0.012 * max(view.shape) + 0.5
-    small = cv2.GaussianBlur(small, (0, 0), sigma)
     shift = np.array([[1, 0, 0.3 * sigma], [0, 1, 0.5 * sigma]], np.float32)
-    small = cv2.warpAffine(small, shift, size)
+    soft = cv2.warpAffine(cv2.GaussianBlur(opacity, (0, 0), sigma), shift, size)
     # Fade towards the edge of the box, or the box would show.
-    small *= np.minimum.outer(_ramp(size[1]), _ramp(size[0]))
+    small = soft * np.minimum.outer(_ramp(size[1]), _ramp(size[0]))
     light = cv2.resize(255 * (1 - strength * small), view.shape[1::-1]).astype(np.uint8)
     view[:] = cv2.multiply(
         np.ascontiguousarray(view), cv2.cvtColor(light, cv2.COLOR_GRAY2RGB), scale=1 / 255

@@ -274,8 +274,8 @@ def _grow_region(
 ) -> NDArray[np.uint8]:
     """Join parts: annotators draw an animal's head, or a car's windows, as regions of their own."""
     if rng.random() < 0.4:
-        ring = cv2.dilate(mask, np.ones((5, 5), np.uint8)) & ~mask
-        touching = np.bincount(stored[ring > 0], minlength=len(plausible))[: len(plausible)]
+        ring = (cv2.dilate(mask, np.ones((5, 5), np.uint8)) > 0) & (mask == 0)
+        touching = np.bincount(stored[ring], minlength=len(plausible))[: len(plausible)]
         touching = np.where(plausible, touching, 0)
         if touching.sum() > 0.25 * ring.sum():
             neighbour = rng.choice(len(touching), p=touching / touching.sum())

@@ -306,7 +306,8 @@ class _Director:
                 path = self.path(cutout, at=(world[0], world[1]), scale=scale)
                 parts.append(self.part(cutout, path, number))
         else:
-            photo = self.source.pictures.picture(self.rng)
+            photo, problems = self.source.pictures.picture(self.rng)
+            self.problems += problems
             placement = self.placement(photo)
             for number in range(1, int(self.rng.integers(1, self.source.max_objects + 1)) + 1):
                 parts += self.target(number)
