@@ -1,0 +1,73 @@
+"""Reading label maps: one integer a pixel, exactly as stored."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from model.errors import InputError, MaskError
+from pcvos_cli.masks.palette import voc_palette
+
+VOID = 255
+"""Pixels of an 8-bit map that the annotators left open."""
+
+LabelMap = NDArray[np.uint8] | NDArray[np.int32]
+
+
+def read_labels(path: Path) -> LabelMap:
+    """Read a label map without interpreting its values.
+
+    Palette and grey images give their indices, 1-bit images 0 and 1, RGB images the index
+    of their colour in the DAVIS palette.
+
+    Returns:
+        ``(H, W)``: uint8, or int32 for images of 16 bits and more.
+
+    Raises:
+        InputError: If the file is missing or no image.
+        MaskError: If its colours are not those of the palette.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            if image.mode in ("P", "L", "1"):
+                return np.array(image, dtype=np.uint8)
+            if image.mode.startswith("I"):
+                return np.array(image, dtype=np.int32)
+            if image.mode in ("RGB", "RGBA"):
+                return _labels_of_colours(np.array(image.convert("RGB")), path)
+            raise MaskError(
+                f"{path}: images of mode {image.mode} hold no labels",
+                hint="store masks as PNG with a palette or one grey value an object",
+            )
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{path}: not a readable image ({error})") from error
+
+
+def _labels_of_colours(rgb: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
+    """Return each pixel's index in the DAVIS palette, ``(H, W)`` uint8."""
+    weights = np.array([1 << 16, 1 << 8, 1])
+    colours, inverse = np.unique(rgb @ weights, return_inverse=True)
+    known = {int(code): index for index, code in enumerate(voc_palette() @ weights)}
+    unknown = [int(code) for code in colours if int(code) not in known]
+    if unknown:
+        raise MaskError(
+            f"{path}: {len(unknown)} colours are not in the DAVIS palette,"
+            f" the first is #{unknown[0]:06x}",
+            hint="store masks as PNG with a palette or one grey value an object",
+        )
+    labels = np.array([known[int(code)] for code in colours], dtype=np.uint8)
+    return labels[inverse].reshape(rgb.shape[:2])
+
+
+def label_values(labels: LabelMap) -> tuple[int, ...]:
+    """Return the values that occur, ascending, 0 left out."""
+    if labels.dtype == np.uint8:
+        # Many times faster than sorting every pixel.
+        values = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
+    else:
+        values = np.unique(labels)
+    return tuple(int(value) for value in values if value != 0)

@@ -1,0 +1,81 @@
+"""Frames with masks drawn on them, small enough to stand in a page."""
+
+import base64
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pcvos_cli.masks.palette import bright_colour_of
+from pcvos_cli.scoring.labels import LabelMap, label_values
+
+LARGEST_WIDTH = 480
+"""Pictures are made this wide at most, in pixels."""
+
+BACKDROP = 70
+"""Grey of a frame whose image is not there."""
+
+
+def draw_masks(
+    image: NDArray[np.uint8], labels: LabelMap, truth: LabelMap | None = None
+) -> NDArray[np.uint8]:
+    """Lay coloured masks over a frame, and the outline of the truth in white over those.
+
+    Args:
+        image: ``(H, W, 3)`` RGB.
+        labels: ``(H, W)`` ids.
+        truth: ``(H, W)`` ids, outlined in white so that a mistake shows; or ``None``.
+
+    Returns:
+        ``(H, W, 3)`` RGB.
+    """
+    drawn = image.astype(np.float32)
+    for k in label_values(labels):
+        colour = np.array(bright_colour_of(k), dtype=np.float32)
+        mask = labels == k
+        drawn[mask] = 0.45 * drawn[mask] + 0.55 * colour
+    picture = drawn.astype(np.uint8)
+    for k in label_values(labels if truth is None else truth):
+        mask = np.ascontiguousarray((labels if truth is None else truth) == k).view(np.uint8)
+        contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        outline = bright_colour_of(k) if truth is None else (255, 255, 255)
+        cv2.drawContours(picture, contours, -1, outline, 1)
+    return picture
+
+
+def read_backdrop(path: Path | None, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return the frame that lies under the masks, ``(H, W, 3)`` RGB at ``size``.
+
+    Grey where there is no image, or an unreadable one: scores do not need it.
+    """
+    if path is not None:
+        try:
+            with Image.open(path) as image:
+                rgb = np.asarray(image.convert("RGB"))
+            small = cv2.resize(rgb, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+            return small.astype(np.uint8, copy=False)
+        except OSError:
+            pass
+    return np.full((*size, 3), BACKDROP, dtype=np.uint8)
+
+
+def shrink(labels: LabelMap, size: tuple[int, int]) -> LabelMap:
+    """Return ``labels`` at ``(height, width)``, by nearest neighbour."""
+    resized = cv2.resize(
+        labels.astype(np.int32), (size[1], size[0]), interpolation=cv2.INTER_NEAREST
+    )
+    return resized.astype(np.int32)
+
+
+def picture_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the ``(height, width)`` at which a frame is shown."""
+    scale = min(1.0, LARGEST_WIDTH / size[1])
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def data_uri(picture: NDArray[np.uint8]) -> str:
+    """Return a picture as a JPEG in a ``data:`` address."""
+    _, stream = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
+    return "data:image/jpeg;base64," + base64.b64encode(stream.tobytes()).decode("ascii")

@@ -1,0 +1,185 @@
+"""Segmenting a data set from its first labels, so that it can be scored.
+
+Resumable by sequence: a sequence's folder appears when it is whole, and is kept by the
+next run with the same settings.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from PIL import Image
+
+from model.errors import ConfigError, InputError, MaskError, OutputError
+from pcvos_cli.masks.palette import voc_palette
+from pcvos_cli.output_folder import MASKS
+from pcvos_cli.pipeline import segment_video
+from pcvos_cli.scoring.labels import VOID, label_values, read_labels
+from pcvos_cli.scoring.layouts import TruthDataset, TruthSequence
+from pcvos_cli.settings import SegmentSettings
+from pcvos_cli.weights_store import file_sha256, resolve_weights
+
+SETTINGS = "evaluation.json"
+"""Says what made the predictions of a folder, so that two runs are never mixed."""
+
+WORK = ".unfinished"
+
+
+def segment_dataset(
+    dataset: TruthDataset,
+    output: Path,
+    settings: SegmentSettings,
+    *,
+    overwrite: bool,
+    on_sequence: Callable[[str, int, int], None],
+    on_frames: Callable[[int], None],
+) -> dict[str, Any]:
+    """Segment every sequence from the first label of each object.
+
+    Args:
+        dataset: With images. Of its masks only the first label of each object is read.
+        output: Receives ``<sequence>/<frame>.png``, a mask for every frame.
+        settings: How to segment; formats and overwriting are set here.
+        overwrite: Begin anew where the folder holds predictions of other settings.
+        on_sequence: Called with name, number and count before each sequence.
+        on_frames: Called with the number of frames that were finished.
+
+    Returns:
+        What made the predictions, for the protocol.
+
+    Raises:
+        ConfigError: If the data set has no images, or a setting is wrong.
+        MaskError: If a sequence has no object.
+        OutputError: If the folder is in use, holds predictions of other settings, or
+            cannot be written.
+    """
+    without = [s.name for s in dataset.sequences if s.images is None]
+    if without:
+        raise ConfigError(
+            f"no images of {without[0]}, so there is nothing to segment",
+            hint="name a folder of PREDICTIONS, or add the data set's JPEGImages",
+        )
+    made_by = _made_by(dataset, settings)
+    settings = replace(settings, formats=("png",), overwrite=True)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with FileLock(output / ".pcvos.lock", timeout=0):
+            _claim(output, made_by, overwrite=overwrite)
+            count = len(dataset.sequences)
+            for number, sequence in enumerate(dataset.sequences, 1):
+                if (output / sequence.name).is_dir():
+                    continue
+                on_sequence(sequence.name, number, count)
+                _segment(sequence, output, settings, on_frames)
+            shutil.rmtree(output / WORK, ignore_errors=True)
+    except Timeout as error:
+        raise OutputError(f"{output}: another run is writing there") from error
+    except OSError as error:
+        raise OutputError(f"{output}: cannot write there ({error.strerror or error})") from error
+    return made_by
+
+
+def write_references(sequence: TruthSequence, folder: Path) -> None:
+    """Write each object's first label, and nothing else of the truth, as masks by frame.
+
+    An object enters on the first frame that labels it; on that frame other objects are
+    left out, since a reference mask would correct them.
+
+    Raises:
+        MaskError: If no frame labels an object.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    known: set[int] = set()
+    for position, entering in _entries(sequence):
+        path = sequence.mask(position)
+        if not path.exists():
+            raise InputError(f"{path}: missing, but objects begin on this frame")
+        labels = read_labels(path)
+        if sequence.merged:
+            labels = (labels > 0).view(np.uint8)
+        present = {k for k in label_values(labels) if k != VOID}
+        new = present - known if entering is None else present & entering
+        if new:
+            kept = np.where(np.isin(labels, sorted(new)), labels, 0).astype(np.uint8)
+            image = Image.fromarray(kept)
+            image.putpalette(voc_palette().ravel().tolist())
+            image.save(folder / f"{sequence.frames[position]}.png")
+        known |= new
+    if not known:
+        raise MaskError(f"{sequence.masks}: no object in any first label")
+
+
+def _entries(sequence: TruthSequence) -> list[tuple[int, set[int] | None]]:
+    """Return the positions where objects enter, with their ids where a list says so."""
+    if sequence.listed is None:
+        # As the data sets without lists are defined: all objects are there from the start.
+        return [(0, None)]
+    entering: dict[int, set[int]] = {}
+    for k, positions in sequence.listed.items():
+        entering.setdefault(positions[0], set()).add(k)
+    return [(position, entering[position]) for position in sorted(entering)]
+
+
+def _segment(
+    sequence: TruthSequence,
+    output: Path,
+    settings: SegmentSettings,
+    on_frames: Callable[[int], None],
+) -> None:
+    assert sequence.images is not None
+    work = output / WORK / sequence.name
+    shutil.rmtree(work, ignore_errors=True)
+    references = work / "references"
+    write_references(sequence, references)
+    segment_video(
+        _all_frames(sequence.images), [references], work / "run", settings, on_frames=on_frames
+    )
+    (work / "run" / MASKS).replace(output / sequence.name)
+    shutil.rmtree(work)
+
+
+def _all_frames(images: Path) -> Path:
+    """Return the 30 fps frames of a YouTube-VOS video where they are there."""
+    split = images.parents[1]
+    dense = split.parent / "all_frames" / f"{split.name}_all_frames" / "JPEGImages" / images.name
+    return dense if dense.is_dir() else images
+
+
+def _claim(output: Path, made_by: dict[str, Any], *, overwrite: bool) -> None:
+    """Mark the folder as made with these settings, or refuse it."""
+    path = output / SETTINGS
+    others = [p for p in output.iterdir() if p.is_dir() and p.name != WORK]
+    if others and (not path.is_file() or json.loads(path.read_text()) != made_by):
+        if not overwrite:
+            raise OutputError(
+                f"{output}: holds masks that were made with other settings",
+                hint="choose another folder with --output, or pass --overwrite",
+            )
+        if not path.is_file():
+            raise OutputError(
+                f"{output}: holds folders that pcvos did not make; --overwrite leaves them alone",
+                hint="choose another folder with --output",
+            )
+        for folder in others:
+            shutil.rmtree(folder)
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(made_by, indent=2, sort_keys=True) + "\n")
+    part.replace(path)
+
+
+def _made_by(dataset: TruthDataset, settings: SegmentSettings) -> dict[str, Any]:
+    """Return what decides the predictions, as plain JSON values."""
+    path, name = resolve_weights(settings.weights, settings.model)
+    return {
+        "dataset": dataset.name,
+        "split": dataset.split,
+        "weights": name,
+        "weights_sha256": file_sha256(path),
+        "short_edge": settings.size,
+        **asdict(settings.inference),
+    }
