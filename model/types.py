@@ -134,4 +134,5 @@ class ClipPrediction:
                 frame = torch.nn.functional.interpolate(
                     frame[None], size, mode="bilinear", align_corners=False
                 )[0]
-            yield ids[frame.argmax(0)]
+            # max, not argmax: torch's argmax over the first axis is 25 times slower on a CPU.
+            yield ids[frame.max(0).indices]
