@@ -1,0 +1,126 @@
+"""The command line: commands in, exit codes out.
+
+Errors become one to three lines on stderr and the exit code of their class; the numbers
+stand in :mod:`model.errors`. Nothing here or in ``commands/`` imports torch before a
+command runs.
+"""
+
+import errno
+import functools
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from model.errors import OutOfMemoryError, OutputError, PCVOSError
+from pcvos_cli import console, options
+from pcvos_cli.commands.evaluate import evaluate
+from pcvos_cli.commands.segment import segment
+from pcvos_cli.commands.weights import import_weights, list_weights, verify_weights
+from pcvos_cli.signals import INTERRUPTED, TERMINATED, Terminated
+
+UNEXPECTED = 1
+_EXIT_CODES = (
+    "Exit codes: 0 done, 1 unexpected, 2 usage, 3 input, 4 mask and video disagree, 5 weights, "
+    "6 output, 7 out of memory, 130 Ctrl-C, 143 SIGTERM."
+)
+
+
+def reported(command: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a command so that whatever it raises becomes lines on stderr and an exit code."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except (typer.Exit, typer.Abort, typer.BadParameter):
+            raise
+        except KeyboardInterrupt:
+            console.error("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+        except Terminated:
+            console.error("terminated")
+            raise typer.Exit(TERMINATED) from None
+        except BrokenPipeError:
+            raise  # The reader of our stdout left; Typer ends quietly.
+        except Exception as error:
+            console.trace()
+            known = as_known(error)
+            if known is not None:
+                console.error(known.message, known.hint)
+                raise typer.Exit(known.exit_code) from None
+            console.error(
+                f"unexpected {type(error).__name__}: {error}",
+                None if console.verbosity.debug else "run it again with --debug for the traceback",
+            )
+            raise typer.Exit(UNEXPECTED) from None
+
+    return run
+
+
+def as_known(error: Exception) -> PCVOSError | None:
+    """Return the error as one with an exit code of its own, or ``None`` for our mistakes."""
+    if isinstance(error, PCVOSError):
+        return error
+    if _is_out_of_memory(error):
+        first_line = str(error).partition("\n")[0] or "the system gave no details"
+        return OutOfMemoryError(
+            f"out of memory: {first_line}", hint="try a smaller --size or a shorter --interval"
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutputError(f"no space left on the disk: {error.filename or error}")
+    return None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    torch = sys.modules.get("torch")  # An error of torch's cannot exist before its import.
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    # torch's CPU allocator raises a bare RuntimeError.
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        console.result(f"pcvos {version('pcvos')}")
+        raise typer.Exit
+
+
+def _root(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it and end."),
+    ] = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> None:
+    """Cut objects out of video: a video and a mask of one frame in, masks of every frame out."""
+    console.reset()
+    console.configure(verbose=verbose, debug=debug)
+
+
+def _build() -> typer.Typer:
+    root = typer.Typer(
+        name="pcvos",
+        no_args_is_help=True,
+        epilog=_EXIT_CODES,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    root.callback()(_root)
+    root.command("segment")(reported(segment))
+    root.command("evaluate")(reported(evaluate))
+    weights = typer.Typer(no_args_is_help=True, help="Import, list and verify model weights.")
+    weights.command("import")(reported(import_weights))
+    weights.command("list")(reported(list_weights))
+    weights.command("verify")(reported(verify_weights))
+    root.add_typer(weights, name="weights")
+    return root
+
+
+app = _build()

@@ -1,0 +1,205 @@
+"""``pcvos segment``: arguments in, one summary out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from model.config import InferenceConfig
+from pcvos_cli import console, options
+from pcvos_cli.options import INFERENCE, SETTINGS
+from pcvos_cli.output_folder import MASKS, OVERLAY, RLE, SCORES
+from pcvos_cli.settings import FORMATS, SegmentSettings
+from pcvos_cli.signals import Terminated
+
+if TYPE_CHECKING:
+    from pcvos_cli.run_report import RunPlan, SegmentReport
+
+_OUTPUT = "Output"
+
+
+def segment(
+    source: Annotated[
+        Path, typer.Argument(metavar="INPUT", help="A video, or a folder of images.")
+    ],
+    mask: Annotated[
+        list[str],
+        typer.Option(
+            "--mask",
+            "-m",
+            metavar="M.png|FRAME=M.png|FOLDER",
+            help="Mask of the objects on the first frame, on frame FRAME (repeatable), or a "
+            "folder of masks named by frame. New ids join, known ids are corrected.",
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Default: INPUT's name with _masks, in this folder.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar=",".join(FORMATS),
+            help=f"Default: {','.join(SETTINGS.formats)}.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace old results.", rich_help_panel=_OUTPUT)
+    ] = SETTINGS.overwrite,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check everything, write nothing.", rich_help_panel=_OUTPUT),
+    ] = False,
+    resize_mask: Annotated[
+        bool, typer.Option("--resize-mask", help="Accept masks of another size than the video's.")
+    ] = SETTINGS.resize_mask,
+    fps: Annotated[str, typer.Option("--fps", help="Frame rate of a folder of images.")] = str(
+        SETTINGS.fps
+    ),
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail at the first damage in the video.")
+    ] = SETTINGS.strict,
+    size: options.Size = str(SETTINGS.size),
+    weights: options.Weights = SETTINGS.weights,
+    model: options.Model = SETTINGS.model,
+    device: options.Device = SETTINGS.device,
+    threads: options.Threads = SETTINGS.threads,
+    interval: options.Interval = INFERENCE.interval,
+    top_k: options.TopK = str(INFERENCE.top_k),
+    progressive_interval: options.ProgressiveInterval = INFERENCE.progressive_interval or 1,
+    no_progressive: options.NoProgressive = False,
+    no_refinement: options.NoRefinement = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> None:
+    """Cut objects out of a video: a mask of one frame in, masks of every frame out."""
+    console.configure(quiet=quiet, verbose=verbose, debug=debug)
+    settings = SegmentSettings(
+        inference=InferenceConfig(
+            interval=interval,
+            top_k=options.parse_top_k(top_k),
+            progressive_interval=None if no_progressive else progressive_interval,
+            refinement=not no_refinement,
+        ),
+        size=options.parse_size(size),
+        weights=weights,
+        model=model,
+        device=device,
+        threads=threads,
+        formats=SETTINGS.formats if formats is None else options.parse_formats(formats),
+        overwrite=overwrite,
+        resize_mask=resize_mask,
+        fps=options.parse_fps(fps),
+        strict=strict,
+    )
+    output = output or default_output(source)
+    if dry_run:
+        _dry_run(source, mask, output, settings, json=json)
+    else:
+        _run(source, mask, output, settings, json=json)
+
+
+def default_output(source: Path) -> Path:
+    """Return the output folder for an input: its name with ``_masks``, in the current folder."""
+    # `.` and `..` have no name of their own until resolved.
+    name = source.resolve().name if source.is_dir() else source.stem
+    return Path(f"{name or 'video'}_masks")
+
+
+def _dry_run(
+    source: Path, mask: list[str], output: Path, settings: SegmentSettings, *, json: bool
+) -> None:
+    from pcvos_cli.pipeline import plan_video
+
+    plan = plan_video(source, mask, output, settings)
+    for text in plan.notes:
+        console.note(text)
+    if json:
+        console.result_json(plan.to_dict())
+    else:
+        console.result("\n".join(describe(plan)))
+
+
+def _run(
+    source: Path, mask: list[str], output: Path, settings: SegmentSettings, *, json: bool
+) -> None:
+    from pcvos_cli.pipeline import segment_video
+
+    finished = 0
+    try:
+        with console.progress(source.name) as bar:
+
+            def start(plan: "RunPlan") -> None:
+                for line in describe(plan):
+                    console.detail(line)
+                bar.expect(plan.frames)
+
+            def advance(frames: int) -> None:
+                nonlocal finished
+                finished += frames
+                bar.advance(frames)
+
+            report = segment_video(
+                source, mask, output, settings, on_start=start, on_frames=advance
+            )
+    except (KeyboardInterrupt, Terminated):
+        if finished:
+            console.note(f"finished masks are kept in {output}")
+        raise
+    for text in report.notes:
+        console.note(text)
+    for text in report.warnings:
+        console.warning(text)
+    for stage, seconds in report.seconds.items():
+        console.detail(f"{stage:>16}  {seconds:8.2f} s  {seconds / report.frames:7.4f} s/frame")
+    if json:
+        console.result_json(report.to_dict())
+    else:
+        console.result("\n".join(summarise(report)))
+
+
+def summarise(report: "SegmentReport") -> list[str]:
+    """Return the lines that end a run: where the results are, then how fast it went."""
+    named = {"png": MASKS + "/", "rle": RLE, "overlay": OVERLAY, "scores": SCORES + "/"}
+    where = [f"{name:>8}  {report.outputs[name]}" for name in named if name in report.outputs]
+    objects = "object" if len(report.object_ids) == 1 else "objects"
+    ids = ",".join(map(str, report.object_ids))
+    return [
+        *where,
+        f"{report.frames} frames, {objects} {ids}, {report.fps_end_to_end:.2f} FPS "
+        f"({report.fps_model:.2f} FPS model alone), peak {report.peak_memory_mb:.0f} MB "
+        f"on {report.device}",
+    ]
+
+
+def describe(plan: "RunPlan") -> list[str]:
+    """Return what a run will do, line by line."""
+    unknown = "unknown"
+    (height, width), (rows, columns) = plan.source_size, plan.working_size
+    references = ", ".join(
+        f"frame {frame}: {','.join(map(str, ids))}" for frame, ids in plan.references.items()
+    )
+    memory = unknown
+    if plan.expected_memory_mb is not None:
+        memory = f"{plan.expected_memory_frames} frames, about {plan.expected_memory_mb:.0f} MB"
+    return [
+        f"   input  {plan.input}: {unknown if plan.frames is None else plan.frames} frames, "
+        f"{width} x {height}, worked on at {columns} x {rows}",
+        f" objects  {references}",
+        f"   clips  {unknown if plan.clips is None else plan.clips}",
+        f"  memory  {memory}",
+        f" weights  {plan.weights} on {plan.device}",
+        f"  output  {plan.output}",
+    ]

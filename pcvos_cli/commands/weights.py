@@ -1,0 +1,109 @@
+"""``pcvos weights``: import published checkpoints, list and verify weights."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from model.config import PRESETS
+from model.errors import OutputError, WeightsError
+from pcvos_cli import console, options
+from pcvos_cli.weights_store import (
+    DEFAULT_MODEL,
+    file_sha256,
+    read_manifest,
+    verify_shipped,
+)
+
+
+def import_weights(
+    published: Annotated[
+        Path, typer.Argument(metavar="PUBLISHED.pth", help="A published PCVOS or STCN checkpoint.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.safetensors")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")] = False,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Convert a published PCVOS or STCN checkpoint; no code in it is ever executed."""
+    console.configure(debug=debug)
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out}: exists", hint="pass --overwrite to replace it")
+    if out.suffix != ".safetensors":
+        raise typer.BadParameter(f"{out}: must end in .safetensors", param_hint="--out")
+    from model.checkpoint import import_published, save_checkpoint
+
+    checkpoint = import_published(published)
+    sha256 = save_checkpoint(out, checkpoint.config, checkpoint.state, checkpoint.metadata)
+    parameters = sum(tensor.numel() for tensor in checkpoint.state.values())
+    if json:
+        console.result_json(
+            {
+                "file": str(out),
+                "model": checkpoint.config.name,
+                "parameters": parameters,
+                "sha256": sha256,
+            }
+        )
+        return
+    console.result(f"{sha256}  {out}")
+    console.note(f"{checkpoint.config.name}, {parameters / 1e6:.1f} M values")
+
+
+def list_weights(json: options.Json = False, debug: options.Debug = False) -> None:
+    """List the shipped weights, and the presets that need weights of your own."""
+    console.configure(debug=debug)
+    entries = read_manifest()
+    without = [name for name in PRESETS if name not in {entry.preset for entry in entries}]
+    if json:
+        console.result_json(
+            {
+                "default_model": DEFAULT_MODEL,
+                "weights": [
+                    {
+                        "name": entry.name,
+                        "model": entry.preset,
+                        "file": str(entry.path),
+                        "sha256": entry.sha256,
+                        "licence": entry.licence,
+                        "score": entry.score,
+                        "note": entry.note,
+                    }
+                    for entry in entries
+                ],
+                "models_without_weights": without,
+            }
+        )
+        return
+    rows = [
+        (entry.name, entry.preset, entry.sha256[:12], entry.licence, entry.score, entry.note)
+        for entry in entries
+    ]
+    rows += [("-", name, "-", "-", "-", "none shipped: pcvos weights import") for name in without]
+    console.result_table(None, ("name", "model", "sha256", "licence", "score", "note"), rows)
+
+
+def verify_weights(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FILE]...", help="Default: everything that is shipped."),
+    ] = None,
+    debug: options.Debug = False,
+) -> None:
+    """Check weights: shipped ones against the manifest, all against their model."""
+    console.configure(debug=debug)
+    shipped = {entry.sha256: entry.name for entry in read_manifest()}
+    if not files:
+        for entry in read_manifest():
+            verify_shipped(entry)
+        files = [entry.path for entry in read_manifest()]
+    if not files:
+        raise WeightsError("no weights are shipped with this installation")
+    from model.checkpoint import load_checkpoint, load_model
+
+    for path in files:
+        load_model(path)
+        name = load_checkpoint(path).config.name
+        sha256 = file_sha256(path)
+        origin = f"shipped as {shipped[sha256]}" if sha256 in shipped else "not a shipped file"
+        console.result(f"{sha256}  {path}  {name}  ok, {origin}")

@@ -1,0 +1,158 @@
+"""The only module that writes to the terminal.
+
+stdout carries results and nothing else; progress, notes, warnings and errors go to stderr.
+Bars are drawn only where stderr is a terminal; Rich honours ``NO_COLOR``.
+"""
+
+import json
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+@dataclass(slots=True)
+class Verbosity:
+    """How much is said; set once by the command that runs.
+
+    Attributes:
+        quiet: No notes, no bars. Warnings, errors and results are still written.
+        verbose: Details as well.
+        debug: Tracebacks.
+    """
+
+    quiet: bool = False
+    verbose: bool = False
+    debug: bool = False
+
+
+verbosity = Verbosity()
+
+
+def configure(*, quiet: bool = False, verbose: bool = False, debug: bool = False) -> None:
+    """Set the verbosity; a flag given before the command's name stays set."""
+    verbosity.quiet = verbosity.quiet or quiet
+    verbosity.verbose = verbosity.verbose or verbose
+    verbosity.debug = verbosity.debug or debug
+
+
+def reset() -> None:
+    """Forget the flags of an earlier command line in this process."""
+    verbosity.quiet = verbosity.verbose = verbosity.debug = False
+
+
+def _stderr() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def result(text: str) -> None:
+    """Write a result to stdout, as it is."""
+    sys.stdout.write(text + "\n")
+
+
+def result_json(document: Any) -> None:
+    """Write one JSON document to stdout."""
+    result(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def result_table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write a table to stdout, at full width where stdout is not a terminal."""
+    table = Table(title=title, box=None, pad_edge=False, header_style="bold", title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console = Console(highlight=False)
+    console.print(table, width=None if console.is_terminal else 400)
+
+
+def note(text: str) -> None:
+    """Write a remark to stderr, unless quiet."""
+    if not verbosity.quiet:
+        _stderr().print(Text(text))
+
+
+def detail(text: str) -> None:
+    """Write a remark to stderr, if verbose."""
+    if verbosity.verbose:
+        _stderr().print(Text(text, style="dim"))
+
+
+def warning(text: str) -> None:
+    """Write a warning to stderr."""
+    _stderr().print(Text.assemble(("warning: ", "yellow"), text))
+
+
+def error(message: str, hint: str | None = None) -> None:
+    """Write an error to stderr: what and where, then how to fix it."""
+    _stderr().print(Text.assemble(("error: ", "bold red"), " ".join(message.splitlines())))
+    if hint:
+        _stderr().print(Text.assemble(("  fix: ", "bold"), " ".join(hint.splitlines())))
+
+
+def trace() -> None:
+    """Write the traceback of the exception being handled to stderr, if debugging."""
+    if verbosity.debug:
+        sys.stderr.write(traceback.format_exc())
+
+
+class Progress(Protocol):
+    """What a running command reports its progress to."""
+
+    def expect(self, frames: int | None) -> None:
+        """Say how many frames there will be, or ``None`` if nobody knows."""
+        ...
+
+    def advance(self, frames: int) -> None:
+        """Add finished frames."""
+        ...
+
+
+class _NoProgress:
+    def expect(self, frames: int | None) -> None:
+        """Draw nothing."""
+
+    def advance(self, frames: int) -> None:
+        """Draw nothing."""
+
+
+@contextmanager
+def progress(description: str) -> Iterator[Progress]:
+    """Show a bar with frames, FPS and time left while the block runs."""
+    console = _stderr()
+    if verbosity.quiet or not console.is_terminal:
+        yield _NoProgress()
+        return
+    from rich import progress as bars
+
+    class _Speed(bars.ProgressColumn):
+        def render(self, task: bars.Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("  - FPS" if speed is None else f"{speed:5.1f} FPS", style="cyan")
+
+    columns = (
+        bars.TextColumn("{task.description}", markup=False),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TextColumn("frames"),
+        _Speed(),
+        bars.TimeRemainingColumn(),
+    )
+    # transient: the summary says it all once the work is done.
+    with bars.Progress(*columns, console=console, transient=True, speed_estimate_period=60) as bar:
+        task = bar.add_task(description, total=None)
+
+        class _Bar:
+            def expect(self, frames: int | None) -> None:
+                bar.update(task, total=frames)
+
+            def advance(self, frames: int) -> None:
+                bar.advance(task, frames)
+
+        yield _Bar()

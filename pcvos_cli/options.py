@@ -1,0 +1,156 @@
+"""Options that commands share, and how their text is read. Free of torch.
+
+Defaults come from :mod:`model.config` and :mod:`pcvos_cli.settings`, so that the command
+line and a Python call cannot drift apart.
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from model.config import PRESETS, InferenceConfig
+from pcvos_cli.settings import FORMATS, DeviceName, SegmentSettings
+
+INFERENCE = InferenceConfig()
+SETTINGS = SegmentSettings()
+ALL = "all"
+NATIVE = "native"
+
+_MODEL = "Model"
+_METHOD = "Method"
+_TERMINAL = "Terminal"
+
+Weights = Annotated[
+    Path | None,
+    typer.Option("--weights", help="Weights file (.safetensors).", rich_help_panel=_MODEL),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model", help=f"Preset: {', '.join(PRESETS)}.", metavar="NAME", rich_help_panel=_MODEL
+    ),
+]
+Device = Annotated[
+    DeviceName,
+    typer.Option("--device", help="auto: CUDA, then MPS, then CPU.", rich_help_panel=_MODEL),
+]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="CPU threads.", rich_help_panel=_MODEL)
+]
+Size = Annotated[
+    str,
+    typer.Option(
+        "--size",
+        metavar=f"PIXELS|{NATIVE}",
+        help="Short edge the model works at; never enlarges.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Interval = Annotated[
+    int,
+    typer.Option(
+        "--interval", min=1, help="Frames in a clip (L). Longer is faster.", rich_help_panel=_METHOD
+    ),
+]
+TopK = Annotated[
+    str,
+    typer.Option(
+        "--top-k",
+        metavar=f"K|{ALL}",
+        help="Memory matches kept for each location.",
+        rich_help_panel=_METHOD,
+    ),
+]
+ProgressiveInterval = Annotated[
+    int,
+    typer.Option(
+        "--progressive-interval",
+        min=1,
+        help="Frames between provisional memories inside a clip (F).",
+        rich_help_panel=_METHOD,
+    ),
+]
+NoProgressive = Annotated[
+    bool,
+    typer.Option(
+        "--no-progressive", help="Match the whole clip in parallel.", rich_help_panel=_METHOD
+    ),
+]
+NoRefinement = Annotated[
+    bool,
+    typer.Option("--no-refinement", help="Skip intra-clip refinement.", rich_help_panel=_METHOD),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=_TERMINAL),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="No bar, no remarks.", rich_help_panel=_TERMINAL),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", help="Seconds by stage, and more.", rich_help_panel=_TERMINAL),
+]
+Debug = Annotated[
+    bool,
+    typer.Option("--debug", help="Tracebacks on errors.", rich_help_panel=_TERMINAL),
+]
+
+
+def parse_size(text: str) -> int | None:
+    """Read ``--size``: pixels, or ``native`` for ``None``.
+
+    Raises:
+        BadParameter: If it is neither.
+    """
+    return None if text == NATIVE else _positive(text, "--size", NATIVE)
+
+
+def parse_top_k(text: str) -> int | None:
+    """Read ``--top-k``: a number, or ``all`` for ``None``.
+
+    Raises:
+        BadParameter: If it is neither.
+    """
+    return None if text == ALL else _positive(text, "--top-k", ALL)
+
+
+def parse_fps(text: str) -> Fraction:
+    """Read a frame rate: ``24``, ``23.976`` or ``24000/1001``.
+
+    Raises:
+        BadParameter: If it is not a number above 0.
+    """
+    try:
+        fps = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        fps = Fraction(0)
+    if fps <= 0:
+        raise typer.BadParameter(f"{text!r} is not a frame rate", param_hint="--fps")
+    return fps
+
+
+def parse_formats(texts: Sequence[str]) -> tuple[str, ...]:
+    """Read ``--format``: comma-separated, repeatable; each format once, in a fixed order.
+
+    Raises:
+        BadParameter: If one is unknown or none is left.
+    """
+    chosen = {name.strip() for text in texts for name in text.split(",")}
+    unknown = sorted(chosen.difference(FORMATS))
+    if unknown:
+        raise typer.BadParameter(
+            f"{', '.join(map(repr, unknown))}: choose from {', '.join(FORMATS)}",
+            param_hint="--format",
+        )
+    return tuple(name for name in FORMATS if name in chosen)
+
+
+def _positive(text: str, option: str, word: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise typer.BadParameter(f"{text!r}: give a number above 0 or {word!r}", param_hint=option)
+    return int(text)

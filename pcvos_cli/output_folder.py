@@ -1,0 +1,147 @@
+"""The folder a run writes to: checked, locked against a second run, cleared of an old one."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from model.errors import OutputError
+
+MASKS = "masks"
+SCORES = "scores"
+RLE = "masks.json"
+OVERLAY = "overlay.mp4"
+REPORT = "run.json"
+_LOCK = ".pcvos.lock"
+_PER_FRAME = {MASKS: "*.png", SCORES: "*.npz"}
+_UNFINISHED = "*.tmp"
+
+
+class OutputFolder:
+    """A context manager around an output folder.
+
+    Entering creates and locks it and refuses one that holds another run's results.
+    Nothing is deleted before ``clear``, so a run that fails early destroys nothing.
+
+    Args:
+        path: The folder; parents are created.
+        overwrite: Accept a folder that holds results.
+        inputs: Files and folders that the run reads; ``clear`` must not delete any of them.
+
+    Raises:
+        OutputError: On entering, if it is a file, read-only, in use by another run, or
+            holds results and ``overwrite`` is off.
+    """
+
+    def __init__(self, path: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ()) -> None:
+        self.path = path
+        self._overwrite = overwrite
+        self._inputs = inputs
+        from filelock import FileLock  # Not at the top: `pcvos --help` comes by here.
+
+        self._lock = FileLock(path / _LOCK, timeout=0)
+        self._created: list[Path] = []
+
+    def __enter__(self) -> Self:
+        from filelock import Timeout
+
+        check_refusal(self.path, overwrite=self._overwrite, inputs=self._inputs)
+        try:
+            self._create()
+            self._lock.acquire()
+        except Timeout as error:
+            raise OutputError(
+                f"{self.path}: another run is writing there", hint="wait for it or change --out"
+            ) from error
+        except OSError as error:
+            raise OutputError(
+                f"{self.path}: cannot write there: {error.strerror or error}",
+                hint="choose another folder with --out",
+            ) from error
+        return self
+
+    def _create(self) -> None:
+        missing = [p for p in (self.path, *self.path.parents) if not p.exists()]
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._created = missing
+
+    def clear(self) -> None:
+        """Delete an earlier run's results, and nothing else.
+
+        Raises:
+            OutputError: If one cannot be deleted.
+        """
+        try:
+            for path in _results(self.path) + _leftovers(self.path):
+                path.unlink()
+        except OSError as error:
+            raise OutputError(f"{error.filename}: cannot replace: {error.strerror}") from error
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # Unlinked while held: filelock's next holder notices a lock file that is gone.
+        Path(self._lock.lock_file).unlink(missing_ok=True)
+        self._lock.release()
+        # A run that failed before its first mask leaves no trace.
+        for path in self._created if kind is not None else ():
+            try:
+                path.rmdir()
+            except OSError:
+                break
+
+
+def check_refusal(path: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ()) -> None:
+    """Refuse a folder that a run must not write to, without touching it.
+
+    Raises:
+        OutputError: If it is a file, holds results and ``overwrite`` is off, or if
+            overwriting would delete one of ``inputs``.
+    """
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path}: is a file, not a folder", hint="choose another --out")
+    for parent in path.parents:
+        if parent.exists():
+            if not parent.is_dir():
+                raise OutputError(f"{parent}: is a file, not a folder", hint="choose another --out")
+            break
+    results = _results(path)
+    if results and not overwrite:
+        raise OutputError(
+            f"{path}: holds {len(results)} result files of an earlier run",
+            hint="pass --overwrite to replace them, or choose another --out",
+        )
+    ours = {(path / name).resolve() for name in (MASKS, SCORES, RLE, OVERLAY, REPORT)}
+    for source in inputs:
+        resolved = source.resolve()
+        if any(target == resolved or target in resolved.parents for target in ours):
+            raise OutputError(
+                f"{path}: {source} is an input of this run and would be overwritten",
+                hint="choose another --out",
+            )
+
+
+def _results(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return []
+    whole = [path / name for name in (RLE, OVERLAY, REPORT) if (path / name).is_file()]
+    frames = [
+        file
+        for folder, pattern in _PER_FRAME.items()
+        if (path / folder).is_dir()
+        for file in sorted((path / folder).glob(pattern))
+    ]
+    return whole + frames
+
+
+def _leftovers(path: Path) -> list[Path]:
+    """Return what a killed run left unfinished, all of it files of ours by name."""
+    whole = [file for name in (RLE, OVERLAY, REPORT) for file in path.glob(f"{name}{_UNFINISHED}")]
+    frames = [
+        file
+        for folder, pattern in _PER_FRAME.items()
+        for file in (path / folder).glob(f"{pattern}{_UNFINISHED[1:]}")
+    ]
+    return whole + frames

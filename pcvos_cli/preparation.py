@@ -1,0 +1,166 @@
+"""Everything a run needs before its first frame: checked here, so that it fails early."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.build import MASK_BLOCK
+from model.checkpoint import load_checkpoint, model_from
+from model.config import STRIDE, PCVOSConfig
+from model.errors import ConfigError, WeightsError
+from model.pcvos import PCVOS
+from model.types import ReferenceMask
+from pcvos_cli.masks.reference import load_references, resize_nearest
+from pcvos_cli.run_report import RunPlan
+from pcvos_cli.settings import SegmentSettings
+from pcvos_cli.video.source import FrameSource
+from pcvos_cli.video.working_size import working_size
+from pcvos_cli.weights_store import resolve_weights
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run that has been checked.
+
+    Attributes:
+        plan: What will be done, in words and numbers.
+        references: Reference masks at the working size, by frame index.
+        model: The network, on ``device``.
+        device: Where it runs.
+        inputs: Files and folders that the run reads.
+        record: The settings as JSON-able values, with the weights' name and SHA-256.
+    """
+
+    plan: RunPlan
+    references: dict[int, ReferenceMask]
+    model: PCVOS
+    device: torch.device
+    inputs: tuple[Path, ...]
+    record: dict[str, Any]
+
+
+def prepare(
+    source: FrameSource, masks: Sequence[str | Path], output: Path, settings: SegmentSettings
+) -> Job:
+    """Read the masks, load the weights, choose the device, work out the clips.
+
+    Raises:
+        ConfigError: An unknown model, a device that is not there.
+        MaskError: A mask cannot be understood or does not fit the video.
+        WeightsError: Weights are missing, corrupt or of another architecture.
+    """
+    info = source.info
+    given = load_references([str(m) for m in masks], source, resize=settings.resize_mask)
+    size = working_size((info.height, info.width), settings.size)
+    references = {
+        mask.frame_index: ReferenceMask(
+            mask.frame_index, torch.from_numpy(resize_nearest(mask.labels, size)), mask.object_ids
+        )
+        for mask in given
+    }
+    device = choose_device(settings.device)
+    weights = resolve_weights(settings.weights, settings.model)
+    checkpoint = load_checkpoint(weights.path)
+    config = checkpoint.config
+    if settings.model not in (None, config.name):
+        raise WeightsError(
+            f"{weights.path}: holds {config.name}, not {settings.model}",
+            hint="leave --model out, or pass other --weights",
+        )
+    object_ids = tuple(sorted({i for mask in references.values() for i in mask.object_ids}))
+    clips, memory_frames = count_clips(
+        min(references), info.frame_count, references, settings.inference.interval
+    )
+    plan = RunPlan(
+        input=str(info.path),
+        output=str(output),
+        source_size=(info.height, info.width),
+        working_size=size,
+        frames=info.frame_count,
+        first_frame=min(references),
+        object_ids=object_ids,
+        references={frame: mask.object_ids for frame, mask in references.items()},
+        clips=clips,
+        expected_memory_frames=memory_frames,
+        expected_memory_mb=memory_megabytes(config, memory_frames, size, len(object_ids)),
+        weights=weights.name,
+        device=str(device),
+        notes=tuple(f"{mask.path}: {note}" for mask in given for note in mask.notes),
+    )
+    record = {
+        **asdict(settings.inference),
+        "size": settings.size,
+        "model": config.name,
+        "weights": weights.name,
+        "weights_sha256": checkpoint.sha256,
+        "resize_mask": settings.resize_mask,
+        "strict": settings.strict,
+        "formats": list(settings.formats),
+    }
+    model = model_from(checkpoint, name=str(weights.path)).to(device)
+    return Job(plan, references, model, device, (info.path, *(mask.path for mask in given)), record)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device for ``--device``; ``auto`` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        ConfigError: If the device asked for is not there.
+    """
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        name = next(device for device, there in available.items() if there)
+    if not available[name]:
+        raise ConfigError(
+            f"--device {name}: torch finds no such device here", hint="use --device auto or cpu"
+        )
+    return torch.device(name)
+
+
+def count_clips(
+    start: int, frames: int | None, references: Iterable[int], interval: int
+) -> tuple[int | None, int | None]:
+    """Return how many clips ``iter_clips`` makes and how many frames enter the memory.
+
+    Args:
+        start: The first reference frame.
+        frames: Frames in the video; ``None`` makes both results ``None``.
+        references: All reference frames.
+        interval: L.
+    """
+    if frames is None:
+        return None, None
+    clips, memory, begin = 0, 0, start
+    for end in sorted({*references, frames - 1}):
+        length = end - begin + 1
+        clips += -(-length // interval)
+        # The last frame of the video is never needed again.
+        memory += length // interval - (end == frames - 1 and length % interval == 0)
+        memory += end != frames - 1
+        begin = end + 1
+    if interval == 1:
+        memory -= 1  # The first clip is full at one frame, yet enters only once.
+    return clips, memory
+
+
+def memory_megabytes(
+    config: PCVOSConfig, frames: int | None, size: tuple[int, int], objects: int
+) -> float | None:
+    """Return the size of keys and values in float32, in MB; ``None`` for unknown ``frames``.
+
+    The bank grows by doubling, so what it holds for a while may be twice as much.
+    """
+    if frames is None:
+        return None
+    rows, columns = (-(-side // STRIDE) for side in size)
+    # Object's mask and others' mask, block x block values a cell each.
+    propagated = 2 * MASK_BLOCK**2 if config.mask_readout else 0
+    values = config.key_width + objects * (config.value_width + propagated)
+    return frames * rows * columns * values * 4 / 2**20

@@ -1,0 +1,66 @@
+"""What a user chooses for one run of ``segment``: frozen, validated, free of torch."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+from model.config import InferenceConfig
+from model.errors import ConfigError
+
+FORMATS = ("png", "rle", "overlay", "scores")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSettings:
+    """Everything about a run but its input and its output folder.
+
+    Attributes:
+        inference: The method's own settings (clip length, top-k, progressive matching).
+        size: Short edge of the frames the model works on, in pixels; never enlarges.
+            ``None`` keeps the source's size.
+        weights: A weights file; ``None`` for the shipped ones of ``model``.
+        model: Preset name; ``None`` for whatever ``weights`` holds, or else the default.
+        device: ``auto`` takes CUDA, then MPS, then the CPU.
+        threads: CPU threads of torch; ``None`` leaves torch's own choice.
+        formats: Which outputs to write, a subset of ``FORMATS``.
+        overwrite: Replace what an earlier run left in the output folder.
+        resize_mask: Accept masks of another size than the video's (nearest neighbour).
+        fps: Frame rate given to a folder of images.
+        strict: Fail at the first damage in the video instead of keeping what decodes.
+    """
+
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
+    size: int | None = 480
+    weights: Path | None = None
+    model: str | None = None
+    device: DeviceName = "auto"
+    threads: int | None = None
+    formats: tuple[str, ...] = ("png", "rle", "overlay")
+    overwrite: bool = False
+    resize_mask: bool = False
+    fps: Fraction = Fraction(24)
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values that mean nothing.
+
+        Raises:
+            ConfigError: Naming the option and the value.
+        """
+        if self.size is not None and self.size < 16:
+            raise ConfigError(f"--size must be at least 16 pixels, got {self.size}")
+        if self.threads is not None and self.threads < 1:
+            raise ConfigError(f"--threads must be at least 1, got {self.threads}")
+        if self.fps <= 0:
+            raise ConfigError(f"--fps must be above 0, got {self.fps}")
+        if self.device not in DEVICES:
+            raise ConfigError(f"--device {self.device}: choose one of {', '.join(DEVICES)}")
+        unknown = [name for name in self.formats if name not in FORMATS]
+        if unknown or not self.formats:
+            raise ConfigError(
+                f"--format {','.join(unknown)}: no such format" if unknown else "--format: empty",
+                hint=f"choose from {','.join(FORMATS)}",
+            )
