@@ -1,4 +1,4 @@
-"""What synthetic scenes are made of: pictures, and things cut out of pictures."""
+"""What synthetic scenes are made of: things cut out of pictures, and where they come from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.data.images import ImageCache, Pixels, list_images, read_image, read_sprite
+from model.data.images import ImageCache, Pixels, read_sprite, shrink
+from model.data.pictures import PhotoFolder, Pictures, ProceduralPictures
 from model.data.sample import MAX_ATTEMPTS, Problem, UnusableItemError
-from model.data.stills import StillFolder
-from model.data.textures import procedural_scene, procedural_texture, random_outline
+from model.data.stills import StillFolder, detect_still_layout
+from model.data.textures import random_outline
 from model.errors import InputError
 
 _MARGIN = 3
@@ -109,90 +110,6 @@ def fill_holes(image: Pixels, hole: NDArray[np.bool_], rng: np.random.Generator)
     blend = np.maximum(cv2.blur(255 * wide, (7, 7)), 255 * hole.astype(np.uint8))
     weight = blend.astype(np.float32) / 255
     return np.asarray(cv2.blendLinear(textured, image, weight, 1 - weight), np.uint8)
-
-
-class Pictures(Protocol):
-    """Where backgrounds and textures come from."""
-
-    name: str
-
-    def __len__(self) -> int:
-        """Return the number of different pictures, or 0 where there is no end to them."""
-
-    def picture(self, rng: np.random.Generator) -> tuple[Pixels, tuple[Problem, ...]]:
-        """Return ``(h, w, 3)`` uint8, not to be written into, and what was skipped."""
-
-
-class ProceduralPictures:
-    """Pictures made of noise, gradients, stripes and dots."""
-
-    name = "procedural"
-
-    def __len__(self) -> int:
-        """Return 0: there is no end to them."""
-        return 0
-
-    def picture(self, rng: np.random.Generator) -> tuple[Pixels, tuple[Problem, ...]]:
-        """Return ``(256, 256, 3)`` uint8."""
-        make = procedural_scene if rng.random() < 0.6 else procedural_texture
-        return make((256, 256), rng), ()
-
-
-class PhotoFolder:
-    """All images in some folders.
-
-    Args:
-        roots: Folders; images directly inside count.
-        cache: Holds decoded pixels.
-        max_side: Larger photos are reduced to this longer side, pixels.
-
-    Raises:
-        InputError: If a folder is missing or has no image.
-    """
-
-    def __init__(self, roots: Sequence[Path], cache: ImageCache, *, max_side: int = 640) -> None:
-        self.name = "+".join(root.name for root in roots)
-        self.paths: list[Path] = []
-        self._cache = cache
-        self._max_side = max_side
-        for root in roots:
-            found = list_images(root)
-            if not found:
-                raise InputError(f"{root}: no images", hint="give a folder of photographs")
-            self.paths += found
-
-    def __len__(self) -> int:
-        """Return the number of photos."""
-        return len(self.paths)
-
-    def picture(self, rng: np.random.Generator) -> tuple[Pixels, tuple[Problem, ...]]:
-        """Return a random photo, ``(h, w, 3)`` uint8, and what was skipped.
-
-        Raises:
-            InputError: If ``MAX_ATTEMPTS`` photos in a row are unreadable.
-        """
-        problems: list[Problem] = []
-        for _ in range(MAX_ATTEMPTS):
-            path = self.paths[int(rng.integers(len(self.paths)))]
-            try:
-                photo = self._cache.get(path, read_image)
-            except UnusableItemError as error:
-                problems.append(error.problem)
-                continue
-            return shrink(photo, self._max_side), tuple(problems)
-        raise InputError(
-            f"{self.name}: {MAX_ATTEMPTS} photos in a row cannot be read; last: {problems[-1]}",
-            hint="check the folder: are these photographs whole?",
-        )
-
-
-def shrink(image: Pixels, max_side: int) -> Pixels:
-    """Return ``image`` with its longer side at most ``max_side``."""
-    factor = max_side / max(image.shape[:2])
-    if factor >= 1:
-        return image
-    reduced = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    return np.asarray(reduced, np.uint8)
 
 
 class CutoutSource(Protocol):
@@ -308,3 +225,61 @@ class ShapeCutouts:
         picture = np.asarray(large, np.uint8)
         rolling = picture if rng.random() < 0.5 else None
         return Cutout(np.dstack([picture[:height, :width], alpha]), rolling), problems
+
+
+class Props:
+    """All that scenes are made of.
+
+    Args:
+        photos: Folders of photos; without any, pictures are procedural.
+        objects: Folders of annotated stills or of sprites; without any, things are drawn.
+        cache: Holds decoded pixels.
+
+    Attributes:
+        pictures: Backgrounds and textures.
+        problems: What was skipped while folders were indexed.
+
+    Raises:
+        InputError: If a folder is missing or nothing in it is usable.
+    """
+
+    def __init__(self, photos: Sequence[Path], objects: Sequence[Path], cache: ImageCache) -> None:
+        self.pictures: Pictures = PhotoFolder(photos, cache) if photos else ProceduralPictures()
+        self.problems: list[Problem] = []
+        self._shapes = ShapeCutouts(self.pictures)
+        self._sources: list[CutoutSource] = []
+        for root in objects:
+            if root.is_dir() and detect_still_layout(root) is None:
+                self._sources.append(SpriteCutouts(root, cache))
+            else:
+                folder = StillFolder(root, cache=cache)
+                self.problems += folder.problems
+                self._sources.append(StillCutouts(folder))
+        # By the square root of its size: a small set is varied, a large one does not drown it.
+        self._weights = np.sqrt([len(source) for source in self._sources])
+
+    def __len__(self) -> int:
+        """Return the number of photos and items, or 0 where all is procedural."""
+        return len(self.pictures) + sum(len(source) for source in self._sources)
+
+    def thing(self, rng: np.random.Generator, shapes: float) -> tuple[Cutout, tuple[Problem, ...]]:
+        """Return a random cut-out, or with probability ``shapes`` a drawn shape."""
+        if not self._sources or rng.random() < shapes:
+            return self._shapes.cutout(rng)
+        chances = self._weights / self._weights.sum()
+        return self._sources[int(rng.choice(len(chances), p=chances))].cutout(rng)
+
+    def own_scene(
+        self, rng: np.random.Generator, max_objects: int
+    ) -> tuple[OwnScene, tuple[Problem, ...]] | None:
+        """Return objects in their own photo, or ``None`` where no folder has any."""
+        stills = [
+            (source, weight)
+            for source, weight in zip(self._sources, self._weights, strict=True)
+            if isinstance(source, StillCutouts)
+        ]
+        if not stills:
+            return None
+        weights = np.array([weight for _, weight in stills])
+        chosen = int(rng.choice(len(stills), p=weights / weights.sum()))
+        return stills[chosen][0].own_scene(rng, max_objects)

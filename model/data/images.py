@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -106,6 +107,15 @@ def read_label_map(path: Path) -> NDArray[np.uint8 | np.uint16]:
     if labels.min(initial=0) < 0 or labels.max(initial=0) > 65535:
         raise UnusableItemError(path, "label values outside 0..65535")
     return labels.astype(np.uint16)
+
+
+def shrink(image: Pixels, max_side: int) -> Pixels:
+    """Return ``image`` with its longer side at most ``max_side``."""
+    factor = max_side / max(image.shape[:2])
+    if factor >= 1:
+        return image
+    reduced = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    return np.asarray(reduced, np.uint8)
 
 
 class ImageCache:

@@ -88,7 +88,7 @@ def warp_background(
         return np.asarray(warped, np.uint8)
     half = max(photo.shape[:2]) / 2
     centre = np.array([photo.shape[1] / 2, photo.shape[0] / 2])
-    maps = _inverse_map(inverse, (0, 0, width, height), centre, half, deformation, time)
+    maps = inverse_map(inverse, (0, 0, width, height), centre, half, deformation, time)
     warped = cv2.remap(photo, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     return np.asarray(warped, np.uint8)
 
@@ -111,7 +111,7 @@ def draw_layer(
     left, top, right, bottom = box
     centre = np.array([cut_width / 2, cut_height / 2])
     half = max(cut_height, cut_width) / 2
-    maps = _inverse_map(np.linalg.inv(matrix), box, centre, half, layer.deformation, time)
+    maps = inverse_map(np.linalg.inv(matrix), box, centre, half, layer.deformation, time)
     patch = cv2.remap(rgba, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     kernel = _blur_kernel(layer.blur[index])
     if kernel is not None:
@@ -144,8 +144,8 @@ def _visible_box(
     return (left, top, right, bottom) if right - left > 1 and bottom - top > 1 else None
 
 
-def _inverse_map(
-    inverse: Floats,
+def inverse_map(
+    inverse: NDArray[np.floating],
     box: tuple[int, int, int, int],
     centre: Floats,
     half: float,

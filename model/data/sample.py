@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.ops.images import normalise
@@ -124,6 +125,23 @@ class SampleSource(Protocol):
         Raises:
             InputError: If neither this nor ``MAX_ATTEMPTS`` other items can be used.
         """
+
+
+def keep_visible(labels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
+    """Renumber the objects that frame 0 shows well to 1..K; the others become background.
+
+    Args:
+        labels: ``(T, H, W)`` uint8.
+
+    Returns:
+        The labels and K, possibly 0.
+    """
+    area = np.bincount(labels[0].ravel(), minlength=256)
+    visible = area >= MIN_REFERENCE_SHARE * labels[0].size
+    visible[0] = False
+    table = np.zeros(256, np.uint8)
+    table[visible] = np.arange(1, visible.sum() + 1)
+    return table[labels], int(visible.sum())
 
 
 def collate(samples: Sequence[TrainingSample]) -> TrainingBatch:

@@ -195,6 +195,9 @@ class StillFolder:
             raise UnusableItemError(mask_path, f"mask is {stored.shape}, image {image.shape[:2]}")
         if self.layout in ("regions", "instances"):
             return image, _choose_objects(stored, mask_path, rng, max_objects, self.layout)
+        if len(values := np.flatnonzero(np.bincount(stored.ravel()))) > 1 and 2 <= values[-1] <= 64:
+            # Object ids, as a palette mask has them.
+            return image, _choose_objects(stored, mask_path, rng, max_objects, "instances")
         # Anti-aliased and JPEG masks are cut at half of their largest value.
         labels = (stored > int(stored.max(initial=0)) / 2).astype(np.uint8)
         share = float(labels.mean())
@@ -250,7 +253,10 @@ def _choose_objects(
     count = 0
     for region in ids:
         mask = (stored == region).astype(np.uint8)
-        if layout == "regions":
+        if layout == "instances":
+            if rng.random() < 0.25:
+                mask = _join_neighbour(mask, stored, plausible, rng)
+        else:
             mask = _grow_region(mask, stored, plausible, rng)
             if mask.mean() > MAX_OBJECT_SHARE or _solidity(mask) < _MIN_SOLIDITY:
                 continue
@@ -266,6 +272,22 @@ def _choose_objects(
     return labels
 
 
+def _join_neighbour(
+    mask: NDArray[np.uint8],
+    stored: NDArray[np.uint8 | np.uint16],
+    plausible: NDArray[np.bool_],
+    rng: np.random.Generator,
+) -> NDArray[np.uint8]:
+    """Join what touches, where it does on a good part of the outline: a rider and a horse."""
+    ring = (cv2.dilate(mask, np.ones((5, 5), np.uint8)) > 0) & (mask == 0)
+    touching = np.bincount(stored[ring], minlength=len(plausible))[: len(plausible)]
+    touching = np.where(plausible, touching, 0)
+    if touching.sum() <= 0.15 * ring.sum():
+        return mask
+    neighbour = rng.choice(len(touching), p=touching / touching.sum())
+    return mask | (stored == neighbour)
+
+
 def _grow_region(
     mask: NDArray[np.uint8],
     stored: NDArray[np.uint8 | np.uint16],
@@ -274,12 +296,7 @@ def _grow_region(
 ) -> NDArray[np.uint8]:
     """Join parts: annotators draw an animal's head, or a car's windows, as regions of their own."""
     if rng.random() < 0.4:
-        ring = (cv2.dilate(mask, np.ones((5, 5), np.uint8)) > 0) & (mask == 0)
-        touching = np.bincount(stored[ring], minlength=len(plausible))[: len(plausible)]
-        touching = np.where(plausible, touching, 0)
-        if touching.sum() > 0.25 * ring.sum():
-            neighbour = rng.choice(len(touching), p=touching / touching.sum())
-            mask = mask | (stored == neighbour)
+        mask = _join_neighbour(mask, stored, plausible, rng)
     if rng.random() < 0.7:
         contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         mask = cv2.drawContours(mask.copy(), contours, -1, 1, cv2.FILLED).astype(np.uint8)
