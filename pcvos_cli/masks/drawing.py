@@ -1,10 +1,9 @@
 """Masks drawn on a frame so that a person can judge them."""
 
-from typing import Any
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
 
 from pcvos_cli.masks.palette import bright_colour_of
 
@@ -25,18 +24,21 @@ def draw_masks(rgb: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.
     Returns:
         ``(H, W, 3)`` uint8.
     """
-    counts = np.bincount(labels.ravel())
-    ids = np.flatnonzero(counts[1:]) + 1
-    if ids.size == 0:
-        return rgb.copy()
-    colours = np.zeros((counts.size, 3), dtype=np.uint8)
-    for object_id in ids:
-        colours[object_id] = bright_colour_of(int(object_id))
-    tinted = cv2.addWeighted(rgb, 1.0 - OPACITY, colours[labels], OPACITY, 0.0)
-    drawn = np.where((labels > 0)[..., None], tinted, rgb)
-
+    drawn = rgb.copy()
     line = max(1, round(min(labels.shape) / 360))
-    outlines = [(_outlines(labels == i), bright_colour_of(int(i))) for i in ids]
+    outlines = []
+    # Each object is handled within its box, so many small ones cost no more than one large.
+    for index, box in enumerate(find_objects(labels)):
+        if box is None:
+            continue
+        rows, columns = box
+        mask = (labels[box] == index + 1).astype(np.uint8)
+        colour = bright_colour_of(index + 1)
+        cv2.copyTo(cv2.LUT(drawn[box], _tint(colour)), mask, drawn[box])
+        contours, _ = cv2.findContours(
+            mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(columns.start, rows.start)
+        )
+        outlines.append((contours, colour))
     for contours, _ in outlines:  # all rims first, so that none covers a neighbour's line
         cv2.drawContours(drawn, contours, -1, (0, 0, 0), line + 2, cv2.LINE_AA)
     for contours, colour in outlines:
@@ -44,7 +46,7 @@ def draw_masks(rgb: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.
     return drawn
 
 
-def _outlines(mask: NDArray[np.bool_]) -> Any:
-    """Return the outer and inner outlines of a mask."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    return contours
+def _tint(colour: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return the table that mixes a colour into the values 0 to 255 of each channel."""
+    values = np.arange(256.0)[:, None] * (1 - OPACITY) + np.array(colour) * OPACITY
+    return np.rint(values).astype(np.uint8)[None]

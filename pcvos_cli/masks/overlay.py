@@ -37,6 +37,9 @@ ENCODER_THREADS = 4
 MPEG4_MAX_TICKS = 65535
 """MPEG-4 part 2 cannot count finer fractions of a second than this."""
 
+AAC_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000})
+"""Samples a second that AAC can have, and players play."""
+
 
 class OverlayWriter:
     """The source with its masks drawn in, as H.264 in MP4.
@@ -76,7 +79,11 @@ class OverlayWriter:
                 f"file:{self._partial}",
                 mode="w",
                 format="mp4",
-                container_options={"movflags": "+faststart", "avoid_negative_ts": "disabled"},
+                container_options={
+                    "movflags": "+faststart",
+                    "avoid_negative_ts": "disabled",
+                    "movie_timescale": str(_movie_timescale(info)),
+                },
             )
             self._source = _open_source(info)
             self._stream = self._add_video(self._out)
@@ -226,12 +233,15 @@ class _AudioTracks:
         try:
             self._tracks[stream.index] = self._out.add_stream_from_template(stream)
         except (ValueError, FFmpegError):
-            track: Any = self._out.add_stream("aac", rate=stream.codec_context.sample_rate)
-            track.codec_context.layout = stream.codec_context.layout.name
+            rate = stream.codec_context.sample_rate
+            rate = rate if rate in AAC_RATES else 48_000
+            layout = "mono" if stream.codec_context.channels == 1 else "stereo"
+            track: Any = self._out.add_stream("aac", rate=rate)
+            track.codec_context.layout = layout
             track.codec_context.bit_rate = 192_000
             self._tracks[stream.index] = track
             self._encoded[stream.index] = av.AudioResampler(
-                format=track.codec_context.format, layout=track.codec_context.layout
+                format=track.codec_context.format, layout=layout, rate=rate
             )
             self._notes.append(f"audio ({name}) encoded to AAC: MP4 cannot hold it as it is")
 
@@ -275,6 +285,15 @@ class _AudioTracks:
 
 def _seconds(packet: Any) -> float:
     return float("inf") if packet.pts is None else float(packet.pts * packet.time_base)
+
+
+def _movie_timescale(info: VideoInfo) -> int:
+    """Return units a second in which a late start of the video is exact.
+
+    A start that is not 0 is stored in the movie's units, by default milliseconds.
+    """
+    ticks = info.time_base.denominator
+    return min(ticks * max(1, -(-90_000 // ticks)), 2**31 - 1)
 
 
 def _open_source(info: VideoInfo) -> InputContainer | None:

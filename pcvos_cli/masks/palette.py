@@ -49,7 +49,7 @@ def bright_colour_of(object_id: int) -> tuple[int, int, int]:
     if object_id < 1:
         raise ValueError(f"object ids begin at 1, got {object_id}")
     if object_id <= 6:
-        high, low = 255, 40
+        high, low = 255, 70
         return (
             high if object_id & 1 else low,
             high if object_id & 2 else low,

@@ -38,9 +38,22 @@ class _Faults:
     missing_pts: int = 0
     backward_pts: int = 0
     rescaled_frames: int = 0
+    broken_off: bool = False
     truncated_at: int | None = None
     promised: int | None = None
     notes: list[str] = field(default_factory=list)
+
+    def add_corrupt(self, frame: int) -> None:
+        """Count a packet that was skipped while ``frame`` was due."""
+        self.corrupt_packets += 1
+        if self.first_corrupt is None:
+            self.first_corrupt = frame
+
+    def add_damaged(self, frame: int) -> None:
+        """Count a frame that the decoder had to patch up."""
+        self.damaged_frames += 1
+        if self.first_damaged is None:
+            self.first_damaged = frame
 
     def sentences(self) -> list[str]:
         """Return one sentence for each kind of fault."""
@@ -48,7 +61,7 @@ class _Faults:
         if self.corrupt_packets:
             out.append(
                 f"{self.corrupt_packets} corrupt packet(s) skipped, "
-                f"the first after frame {self.first_corrupt}"
+                f"the first near frame {self.first_corrupt}"
             )
         if self.damaged_frames:
             out.append(
@@ -157,7 +170,7 @@ class VideoSource:
         # under a thread that is decoding from it.
         with contextlib.closing(_open(self._path)) as container:
             stream = _video_stream(container, self._path)
-            clock = _Clock(self._info, faults)
+            clock = _Clock(self._info, faults, has_pts=container.format.name != "avi")
             to_rgb = VideoReformatter()
             decoded = _decode(container, stream, faults, self._path)
             with contextlib.closing(decoded):
@@ -261,17 +274,24 @@ class _Turn:
 
 
 class _Clock:
-    """Timestamps that exist and increase, as every writer needs them."""
+    """Timestamps that exist and increase, as every writer needs them.
 
-    def __init__(self, video: VideoInfo, faults: _Faults) -> None:
+    Like FFmpeg's ``best_effort_timestamp``, which PyAV does not offer: a frame's pts, or
+    its dts where the container has no pts (AVI) or they turn out worse.
+    """
+
+    def __init__(self, video: VideoInfo, faults: _Faults, *, has_pts: bool) -> None:
         self._step = max(1, round(1 / (video.fps * video.time_base)))
         self._faults = faults
         self._last: int | None = None
+        self._last_pts: int | None = None
+        self._last_dts: int | None = None
+        self._faulty_pts, self._faulty_dts = (0, 0) if has_pts else (1, 0)
         self._duration = self._step
 
     def pts(self, picture: av.VideoFrame) -> int:
         """Return the frame's own timestamp, or the next one that makes sense."""
-        pts = picture.pts
+        pts = self._guess(picture.pts, picture.dts)
         if pts is None:
             self._faults.missing_pts += 1
             pts = 0 if self._last is None else self._last + self._duration
@@ -281,6 +301,21 @@ class _Clock:
         self._last = pts
         self._duration = picture.duration or self._step
         return pts
+
+    def _guess(self, pts: int | None, dts: int | None) -> int | None:
+        """Return the one of the two that has been the more regular so far."""
+        if dts is not None:
+            self._faulty_dts += self._last_dts is not None and dts <= self._last_dts
+            self._last_dts = dts
+        elif pts is not None:
+            self._last_dts = pts
+        if pts is not None:
+            self._faulty_pts += self._last_pts is not None and pts <= self._last_pts
+            self._last_pts = pts
+        elif dts is not None:
+            self._last_pts = dts
+        good = self._faulty_pts <= self._faulty_dts
+        return pts if pts is not None and (good or dts is None) else dts
 
 
 def _open(path: Path) -> InputContainer:
@@ -314,7 +349,9 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
         only = " (audio only)" if "audio" in kinds else ""
         raise InputError(f"{path}: has no video stream{only}", hint="give a file with pictures")
     stream = max(pictures, key=lambda s: bool(s.disposition & av.stream.Disposition.default))
-    if stream.codec_context is None or container.format.name == "tty":
+    if container.format.name == "tty":  # FFmpeg would film the text as a terminal
+        raise InputError(f"{path}: is a text file, not a video", hint="check the path")
+    if stream.codec_context is None:
         raise InputError(
             f"{path}: its video codec is not supported", hint="re-encode it to H.264 with ffmpeg"
         )
@@ -327,7 +364,7 @@ def _is_still(stream: VideoStream) -> bool:
     return bool(stream.disposition & stills)
 
 
-def _packets(container: InputContainer, faults: _Faults, frames_done: list[int]) -> Iterator[Any]:
+def _packets(container: InputContainer, faults: _Faults) -> Iterator[Any]:
     """Yield the packets of all streams, going on after a read error where that is possible."""
     failures = 0
     while True:
@@ -339,7 +376,7 @@ def _packets(container: InputContainer, faults: _Faults, frames_done: list[int])
         except FFmpegError as error:
             failures += 1
             if failures > MAX_CORRUPT_RUN:
-                faults.truncated_at = frames_done[0]
+                faults.broken_off = True
                 faults.notes.append(f"reading stopped: {_reason(error)}")
                 return
 
@@ -348,13 +385,10 @@ def _decode(
     container: InputContainer, stream: VideoStream, faults: _Faults, path: Path
 ) -> Generator[av.VideoFrame, None, None]:
     """Yield decoded frames; skip what cannot be decoded, within limits."""
-    done = [0]
-    read = 0
-    run = 0
+    done = read = run = 0
     end = 0.0
-    flushed: list[None] = [None]
-    # ``None`` flushes the decoder after the last packet, also where reading broke off.
-    for packet in itertools.chain(_packets(container, faults, done), flushed):
+    flush: list[None] = [None]  # sent after the last packet, also where reading broke off
+    for packet in itertools.chain(_packets(container, faults), flush):
         if packet is not None:
             if packet.size == 0:
                 continue  # PyAV's own flush packets, one a stream
@@ -363,8 +397,6 @@ def _decode(
             if packet.stream_index != stream.index:
                 continue
             read += 1
-        else:
-            _check_length(container, stream, faults, read, end, done[0])
         try:
             pictures = stream.codec_context.decode(packet)
             run = 0
@@ -372,43 +404,31 @@ def _decode(
             pictures = []
         except FFmpegError as error:
             run += 1
-            faults.corrupt_packets += 1
-            if faults.first_corrupt is None:
-                faults.first_corrupt = done[0]
+            faults.add_corrupt(done)
             if run > MAX_CORRUPT_RUN:
                 raise InputError(
                     f"{path}: more than {MAX_CORRUPT_RUN} corrupt packets in a row after frame "
-                    f"{done[0]} ({_reason(error)})",
+                    f"{done} ({_reason(error)})",
                     hint="repair the file, for example with ffmpeg -err_detect ignore_err",
                 ) from error
             continue
         for picture in pictures:
             if picture.is_corrupt:
-                faults.damaged_frames += 1
-                if faults.first_damaged is None:
-                    faults.first_damaged = done[0]
-            done[0] += 1
+                faults.add_damaged(done)
+            done += 1
             yield picture
+    if faults.broken_off or _is_short(container, stream, read, end):
+        faults.truncated_at, faults.promised = done, stream.frames or None
 
 
-def _check_length(
-    container: InputContainer,
-    stream: VideoStream,
-    faults: _Faults,
-    read: int,
-    end: float,
-    done: int,
-) -> None:
-    """Note a file that ends before its container says, where a container says it reliably."""
-    faults.promised = stream.frames or None
-    if stream.frames and "mp4" in container.format.name:
-        short = read < stream.frames
-    elif "matroska" in container.format.name and container.duration:
-        short = end < container.duration / av.time_base - 1.0
-    else:
-        short = False
-    if short and faults.truncated_at is None:
-        faults.truncated_at = done
+def _is_short(container: InputContainer, stream: VideoStream, read: int, end: float) -> bool:
+    """Tell whether a file ends before its container says, where that can be relied on."""
+    kind = container.format.name
+    if stream.frames and ("mp4" in kind or kind == "avi"):
+        return read < stream.frames
+    if "matroska" in kind and container.duration:
+        return end < container.duration / av.time_base - 0.5
+    return False
 
 
 def _fraction(value: Any) -> Fraction | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -58,7 +58,7 @@ def write_video(
     container_options: dict[str, str] | None = None,
     colorspace: int | None = None,
     color_range: int | None = None,
-    format: str | None = None,
+    container_format: str | None = None,
 ) -> Path:
     """Write a video file.
 
@@ -78,7 +78,7 @@ def write_video(
         container_options: Muxer options.
         colorspace: Declared and used (1 = BT.709, 5 = BT.601).
         color_range: Declared and used (1 = video, 2 = full).
-        format: Container, where the path's ending does not say.
+        container_format: The container, where the path's ending does not say.
 
     Returns:
         ``path``.
@@ -87,7 +87,7 @@ def write_video(
     time_base = time_base or 1 / Fraction(fps)
     pts = range(len(frames)) if pts is None else pts
     with av.open(
-        str(path), "w", format=format, container_options=container_options or {}
+        str(path), "w", format=container_format, container_options=container_options or {}
     ) as container:
         stream: Any = container.add_stream(codec, rate=Fraction(fps), options=options or {})
         context = stream.codec_context
@@ -127,7 +127,7 @@ def packets_of(path: Path, kind: str) -> list[tuple[Fraction, bytes]]:
     with av.open(str(path)) as container:
         stream = next(s for s in container.streams if s.type == kind)
         return [
-            (p.pts * Fraction(p.time_base.numerator, p.time_base.denominator), bytes(p))
+            (cast(int, p.pts) * Fraction(p.time_base.numerator, p.time_base.denominator), bytes(p))
             for p in container.demux(stream)
             if p.size
         ]
@@ -139,7 +139,7 @@ def times_of(path: Path) -> list[Fraction]:
         base = container.streams.video[0].time_base
         assert base is not None
         unit = Fraction(base.numerator, base.denominator)
-        return [frame.pts * unit for frame in container.decode(video=0)]
+        return [cast(int, frame.pts) * unit for frame in container.decode(video=0)]
 
 
 def _add_tone(container: Any, codec: str) -> Any:
