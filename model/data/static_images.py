@@ -100,7 +100,7 @@ class StaticImages:
         for _ in range(MAX_ATTEMPTS):
             image, stored, path, skipped = self.folder.load_any(index, rng, self.max_objects)
             problems += skipped
-            view = fitting_view(stored, self.size, rng, self.augment)
+            view = fitting_view([stored], self.size, rng, self.augment)
             colour = random_colour_matrix(rng, self.augment)
             frames, labels = [], []
             for _ in range(self.frame_count):

@@ -1,6 +1,7 @@
 """Augmentation: one view and one colour for all frames of a sample, and a little of each a frame.
 
-Frames and labels are warped by the same map, so they cannot drift apart.
+Frames and labels are warped by the same map, so they cannot drift apart. Beyond a frame's
+edges both are mirrored: a flat colour there would teach something that no video has.
 """
 
 import math
@@ -17,9 +18,7 @@ from model.data.rendering import inverse_map
 from model.data.sample import MIN_REFERENCE_SHARE
 from model.errors import ConfigError
 
-FILL = (124, 116, 104)
-"""Colour beyond a frame's edges: the ImageNet mean, which is 0 to the network."""
-
+_PREVIEW = 4
 _VIEW_ATTEMPTS = 10
 
 
@@ -105,12 +104,14 @@ def random_view(
     """
     fit = min(frame_size[0] / size[0], frame_size[1] / size[1])
     extent = fit * math.sqrt(rng.uniform(*config.crop_area))
-    slack_y = (frame_size[0] - extent * size[0]) / 2
-    slack_x = (frame_size[1] - extent * size[1]) / 2
-    x = frame_size[1] / 2 + rng.uniform(-1, 1) * max(slack_x, 0)
-    y = frame_size[0] / 2 + rng.uniform(-1, 1) * max(slack_y, 0)
+    slack_y = max(frame_size[0] - extent * size[0], 0) / 2
+    slack_x = max(frame_size[1] - extent * size[1], 0) / 2
+    x = frame_size[1] / 2 + rng.uniform(-1, 1) * slack_x
+    y = frame_size[0] / 2 + rng.uniform(-1, 1) * slack_y
     if focus is not None:
-        x, y = focus
+        # As near as the crop can come without leaving the frame.
+        x = frame_size[1] / 2 + float(np.clip(focus[0] - frame_size[1] / 2, -slack_x, slack_x))
+        y = frame_size[0] / 2 + float(np.clip(focus[1] - frame_size[0] / 2, -slack_y, slack_y))
     turned = affine(
         scale=1 / extent,
         angle=math.radians(rng.uniform(-1, 1) * config.rotation),
@@ -161,10 +162,11 @@ def warp(
     half = max(frame.shape[:2]) / 2
     inverse = np.linalg.inv(matrix)
     maps = inverse_map(inverse, (0, 0, size[1], size[0]), centre, half, deformation, time)
-    warped = cv2.remap(frame, *maps, cv2.INTER_LINEAR, borderValue=FILL)
+    warped = cv2.remap(frame, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     result = np.zeros(size, np.uint8)
     for number, cover in zip(numbers, coverage, strict=True):
-        result[cv2.remap(cover, *maps, cv2.INTER_LINEAR, borderValue=0) > 127] = number
+        seen = cv2.remap(cover, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        result[seen > 127] = number
     return np.asarray(warped, np.uint8), result
 
 
@@ -197,28 +199,42 @@ def recolour(frame: Pixels, matrix: Floats, gain: float = 1.0) -> Pixels:
 
 
 def fitting_view(
-    labels: NDArray[np.uint8],
+    labels: Sequence[NDArray[np.uint8]],
     size: tuple[int, int],
     rng: np.random.Generator,
     config: AugmentConfig,
 ) -> Floats:
-    """Return a random view that shows an object of ``labels`` well.
+    """Return a random view that keeps sight of the objects.
+
+    Half of what the reference frame shows of an object must be seen, or a tenth of the view
+    be filled by it; over all frames, a third of the objects' area.
 
     Args:
-        labels: ``(h, w)`` uint8 of the reference frame, not all zero.
+        labels: T times ``(h, w)`` uint8; the first, the reference, is not all zero.
         size: ``(height, width)`` of the output.
         rng: Randomness.
         config: How much is varied.
     """
-    wanted = MIN_REFERENCE_SHARE * size[0] * size[1]
-    frame_size = (labels.shape[0], labels.shape[1])
+    frame_size = (labels[0].shape[0], labels[0].shape[1])
+    preview = (max(size[1] // _PREVIEW, 1), max(size[0] // _PREVIEW, 1))
+    shrunk = np.diag([1 / _PREVIEW, 1 / _PREVIEW, 1.0])
+    reference = np.bincount(labels[0].ravel(), minlength=2)[1:]
+    total = sum(int(np.count_nonzero(label)) for label in labels)
     for _ in range(_VIEW_ATTEMPTS):
         view = random_view(frame_size, size, rng, config)
-        seen = cv2.warpAffine(labels, view[:2], size[::-1], flags=cv2.INTER_NEAREST)
-        if np.bincount(np.asarray(seen).ravel(), minlength=2)[1:].max() >= wanted:
+        small = (shrunk @ view)[:2]
+        pixel = 1 / abs(np.linalg.det(small[:, :2]))
+        seen = [
+            np.asarray(cv2.warpAffine(label, small, preview, flags=cv2.INTER_NEAREST))
+            for label in labels
+        ]
+        kept = np.bincount(seen[0].ravel(), minlength=len(reference) + 1)[1:]
+        share = kept / seen[0].size
+        good = (kept * pixel >= 0.5 * reference) | (share >= 0.1)
+        followed = sum(int(np.count_nonzero(label)) for label in seen) * pixel >= total / 3
+        if followed and bool((good & (share >= 2 * MIN_REFERENCE_SHARE)).any()):
             return view
-    largest = int(np.bincount(labels.ravel(), minlength=2)[1:].argmax()) + 1
-    rows, columns = np.nonzero(labels == largest)
+    rows, columns = np.nonzero(labels[0] == int(reference.argmax()) + 1)
     return random_view(frame_size, size, rng, config, (float(columns.mean()), float(rows.mean())))
 
 
@@ -241,7 +257,7 @@ def augment_video(
     Returns:
         ``(T, height, width, 3)`` and ``(T, height, width)``, both uint8.
     """
-    view = fitting_view(labels[0], size, rng, config)
+    view = fitting_view(labels, size, rng, config)
     colour = random_colour_matrix(rng, config)
     middle = (size[1] / 2 - 0.5, size[0] / 2 - 0.5)
     shift = config.frame_shift * min(size)
