@@ -1,0 +1,458 @@
+"""``fit``: step after step, with checkpoints, validation and a report to whoever listens."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from model.build import build_pcvos
+from model.checkpoint import load_checkpoint, model_from, save_checkpoint
+from model.config import PRESETS
+from model.data.sample import Problem, TrainingBatch
+from model.errors import ConfigError, WeightsError
+from model.ops.timing import StageClock
+from model.pcvos import PCVOS
+from model.training.config import TrainConfig
+from model.training.distributed import Processes
+from model.training.feed import Positions, open_feed
+from model.training.optimisation import build_average, build_optimiser, freeze_trunk, set_rates
+from model.training.pictures import draw_batch
+from model.training.recipe import config_to_dict
+from model.training.schedule import hard_share, trunk_is_frozen
+from model.training.sources import open_data
+from model.training.state import (
+    BEST,
+    LAST,
+    METRICS,
+    STATE,
+    TrainState,
+    load_state,
+    random_states,
+    restore_random,
+    save_state,
+)
+from model.training.step import ClipTrainer, StepResult, train_step
+from model.training.validation import ValidationScore, find_sequences, validate
+
+
+class TrainReporter(Protocol):
+    """Whoever follows a training. Called by the leading process alone."""
+
+    def started(self, step: int, steps: int) -> None:
+        """The training begins, or goes on, after ``step`` of ``steps``."""
+
+    def stepped(self, step: int, result: StepResult) -> None:
+        """``step`` steps are done."""
+
+    def logged(self, line: Mapping[str, Any]) -> None:
+        """A line went to ``metrics.jsonl``."""
+
+    def pictured(self, step: int, picture: NDArray[np.uint8]) -> None:
+        """Samples and predictions were drawn, ``(H, W, 3)`` RGB."""
+
+    def validated(self, step: int, score: ValidationScore, best: bool) -> None:
+        """The network was scored."""
+
+    def skipped(self, problem: Problem) -> None:
+        """An item of the data could not be used; each is told once."""
+
+
+class Silent:
+    """A reporter that says nothing."""
+
+    def started(self, step: int, steps: int) -> None:
+        """Say nothing."""
+
+    def stepped(self, step: int, result: StepResult) -> None:
+        """Say nothing."""
+
+    def logged(self, line: Mapping[str, Any]) -> None:
+        """Say nothing."""
+
+    def pictured(self, step: int, picture: NDArray[np.uint8]) -> None:
+        """Say nothing."""
+
+    def validated(self, step: int, score: ValidationScore, best: bool) -> None:
+        """Say nothing."""
+
+    def skipped(self, problem: Problem) -> None:
+        """Say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitReport:
+    """How a training ended.
+
+    Attributes:
+        step: Steps done.
+        finished: All steps are done; otherwise it was stopped and can be resumed.
+        seconds: Spent in training, all pieces together.
+        best_score: Best validation, or ``None``.
+        stage_seconds: Seconds by stage of this piece.
+        steps_here: Steps of this piece.
+        skipped: Items of the data that could not be used, in this piece.
+    """
+
+    step: int
+    finished: bool
+    seconds: float
+    best_score: float | None
+    stage_seconds: dict[str, float]
+    steps_here: int
+    skipped: int
+
+
+def initial_model(config: TrainConfig, init: Path | None) -> PCVOS:
+    """Build the network, with weights from a file or random ones of the recipe's seed.
+
+    Raises:
+        ConfigError: If the file holds another network than the recipe names.
+        WeightsError: If it cannot be read.
+    """
+    if init is None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            return build_pcvos(PRESETS[config.model])
+    checkpoint = load_checkpoint(init)
+    if checkpoint.config.name != config.model:
+        raise ConfigError(
+            f"{init} is a {checkpoint.config.name}, the recipe trains a {config.model}",
+            hint=f"pass --model {checkpoint.config.name}",
+        )
+    return model_from(checkpoint, name=str(init))
+
+
+def fit(
+    config: TrainConfig,
+    folder: Path,
+    *,
+    init: Path | None = None,
+    resume: bool = False,
+    device: torch.device | str = "cpu",
+    processes: Processes | None = None,
+    reporter: TrainReporter | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> FitReport:
+    """Train a network.
+
+    Args:
+        config: The resolved recipe. With ``resume``, the one that the run goes on with; its
+            network comes from the state.
+        folder: Receives ``state.pt``, ``last.safetensors``, ``best.safetensors`` and
+            ``metrics.jsonl``.
+        init: Weights to start from.
+        resume: Go on from ``folder``'s state.
+        device: Where the work is done.
+        processes: Those that train together, already connected.
+        reporter: Is told what happens.
+        should_stop: Asked after every step; the run is then saved and ends.
+
+    Returns:
+        How it ended.
+
+    Raises:
+        PCVOSError: If data, weights or the folder are unusable.
+    """
+    return _Run(
+        config, folder, init, resume, torch.device(device), processes or Processes(),
+        reporter or Silent(), should_stop,
+    ).go()  # fmt: skip
+
+
+class _Run:
+    """The state of one call of ``fit``."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: Path,
+        init: Path | None,
+        resume: bool,
+        device: torch.device,
+        processes: Processes,
+        reporter: TrainReporter,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        if config.batch % processes.count:
+            raise ConfigError(
+                f"a batch of {config.batch} cannot be shared by {processes.count} processes",
+                hint="batch counts the samples of all processes together",
+            )
+        self.config, self.folder, self.device = config, folder, device
+        self.processes, self.reporter, self.should_stop = processes, reporter, should_stop
+        state = load_state(folder / STATE) if resume else None
+        self.data = open_data(config)
+        if config.validation.folder:
+            find_sequences(Path(config.validation.folder), config.validation.frames)
+        model = build_pcvos(state.model_config) if state else initial_model(config, init)
+        layout = torch.channels_last if config.run.channels_last else torch.contiguous_format
+        self.model = model.to(device=device, memory_format=layout)
+        self.optimiser = build_optimiser(self.model, config.optimiser)
+        ema = config.optimiser.ema
+        self.average = build_average(self.model, ema) if ema else None
+        half = _half_precision(device) if config.run.amp else None
+        self.autocast = half
+        self.scaler = torch.amp.GradScaler(device.type, enabled=half == torch.float16)
+        self.step, self.seconds, self.best = 0, 0.0, None
+        if state:
+            self._restore(state)
+        self.clock = StageClock(synchronise=device.type == "cuda")
+        self.trainer = ClipTrainer(
+            self.model,
+            clip_length=config.samples.clip_length,
+            clip_supervision=config.loss.clip_supervision,
+            clock=self.clock,
+        )
+        self.first = self.step
+        self.told: set[str] = set()
+        self.window: list[torch.Tensor] = []
+        self.window_started = time.perf_counter()
+
+    def go(self) -> FitReport:
+        """Train until done or stopped."""
+        config = self.config
+        self._truncate_metrics()
+        self._tell(tuple(self.data.problems))
+        if self.processes.leads:
+            self.reporter.started(self.step, config.steps)
+        positions = Positions(
+            self.step, config.steps, config.batch,
+            rank=self.processes.rank, processes=self.processes.count,
+        )  # fmt: skip
+        feed = open_feed(
+            self.data, positions, workers=config.run.workers, pin_memory=self.device.type == "cuda"
+        )
+        self.model.train()
+        frozen: bool | None = None
+        wrapped: nn.Module = self.trainer
+        stopped = self.processes.any(self.should_stop(), self.device)
+        while self.step < config.steps and not stopped:
+            started = time.perf_counter()
+            if (now := trunk_is_frozen(self.step, config)) != frozen:
+                frozen = now
+                freeze_trunk(self.model, frozen)
+                wrapped = self._wrap()
+            with self.clock("data"):
+                batch = self._to_device(next(feed))
+            self._one_step(wrapped, batch)
+            self.seconds += time.perf_counter() - started
+            self._after_step()
+            stopped = self.processes.any(self.should_stop(), self.device)
+        if not self._saved_now():
+            self._save()
+        self.processes.wait()
+        return FitReport(
+            self.step, self.step >= config.steps, self.seconds, self.best,
+            dict(self.clock.seconds), self.step - self.first, len(self.told),
+        )  # fmt: skip
+
+    def _wrap(self) -> nn.Module:
+        """Return what is called for the losses; made anew where other weights get gradients."""
+        if self.processes.count == 1:
+            return self.trainer
+        ids = [self.processes.local_rank] if self.device.type == "cuda" else None
+        return DistributedDataParallel(self.trainer, device_ids=ids)
+
+    def _one_step(self, wrapped: nn.Module, batch: TrainingBatch) -> None:
+        config = self.config
+        self._tell(batch.problems)
+        self.rate = set_rates(self.optimiser, self.step, config)
+        every = config.run.picture_every
+        draws = bool(every) and self.processes.leads and (self.step + 1) % every == 0
+        result = train_step(
+            wrapped,
+            batch,
+            self.optimiser,
+            hard_share=hard_share(self.step, config.loss),
+            clip_norm=config.optimiser.clip_norm,
+            scaler=self.scaler,
+            autocast=self.autocast,
+            clock=self.clock,
+            keep_labels=draws,
+        )
+        if self.average is not None:
+            with self.clock("average"):
+                self.average.update_parameters(self.model)
+        self.step += 1
+        self.window.append(
+            torch.tensor(
+                (result.loss, result.cross_entropy, result.dice, result.iou, result.gradient_norm)
+            )
+        )
+        if self.processes.leads:
+            self.reporter.stepped(self.step, result)
+            if draws and result.labels is not None:
+                self.reporter.pictured(self.step, draw_batch(batch, result.labels))
+
+    def _after_step(self) -> None:
+        config = self.config
+        if self.step % config.run.log_every == 0 or self.step == config.steps:
+            self._log_window()
+        validation = config.validation
+        if validation.folder and (
+            self.step % validation.every == 0 or self.step == config.steps
+        ):
+            self._validate()
+        if self._saved_now():
+            self._save()
+
+    def _saved_now(self) -> bool:
+        return self.step > self.first and (
+            self.step % self.config.run.save_every == 0 or self.step == self.config.steps
+        )
+
+    def _log_window(self) -> None:
+        """Average the steps since the last line over the processes and write a line."""
+        means = self.processes.mean(torch.stack(self.window).mean(0).to(self.device)).tolist()
+        now = time.perf_counter()
+        samples = len(self.window) * self.config.batch
+        names = ("loss", "cross_entropy", "dice", "iou", "gradient_norm")
+        self._write_line(
+            {
+                "step": self.step,
+                **dict(zip(names, means, strict=True)),
+                "rate": self.rate,
+                "hard_share": hard_share(self.step - 1, self.config.loss),
+                "samples_per_second": samples / (now - self.window_started),
+                "skipped": len(self.told),
+            }
+        )
+        self.window.clear()
+        self.window_started = now
+
+    def _validate(self) -> None:
+        """Score the averaged network on the leading process; keep the weights if they are best."""
+        if self.processes.leads:
+            started = time.perf_counter()
+            score = validate(
+                self._exported(),
+                self.config.validation,
+                device=self.device,
+                should_stop=self.should_stop,
+            )
+            self.model.train()
+            if score is not None:
+                best = self.best is None or score.mean > self.best
+                if best:
+                    self.best = score.mean
+                    self._export(BEST)
+                self._write_line(
+                    {
+                        "step": self.step,
+                        "validation": score.mean,
+                        "by_sequence": score.by_sequence,
+                        "seconds": time.perf_counter() - started,
+                    }
+                )
+                self.reporter.validated(self.step, score, best)
+        self.processes.wait()
+        self.window_started = time.perf_counter()
+
+    def _exported(self) -> PCVOS:
+        """Return the network that is validated and exported."""
+        if self.average is None:
+            return self.model
+        averaged: PCVOS = self.average.module
+        return averaged
+
+    def _export(self, name: str) -> None:
+        metadata = {
+            "recipe": json.dumps(config_to_dict(self.config), sort_keys=True),
+            "step": str(self.step),
+        }
+        if self.best is not None and name == BEST:
+            metadata["validation"] = f"{self.best:.4f}"
+        model = self._exported()
+        save_checkpoint(self.folder / name, model.config, model.state_dict(), metadata)
+
+    def _save(self) -> None:
+        if not self.processes.leads:
+            return
+        save_state(
+            self.folder / STATE,
+            TrainState(
+                config=self.config,
+                model_config=self.model.config,
+                step=self.step,
+                seconds=self.seconds,
+                best_score=self.best,
+                model=self.model.state_dict(),
+                average=self.average.state_dict() if self.average else None,
+                optimiser=self.optimiser.state_dict(),
+                scaler=self.scaler.state_dict(),
+                random=random_states(),
+            ),
+        )
+        self._export(LAST)
+
+    def _restore(self, state: TrainState) -> None:
+        try:
+            self.model.load_state_dict(state.model)
+            self.optimiser.load_state_dict(state.optimiser)
+            if self.average is not None and state.average is not None:
+                self.average.load_state_dict(state.average)
+        except (RuntimeError, ValueError) as error:
+            raise WeightsError(
+                f"{self.folder / STATE} does not fit its own recipe: {str(error).splitlines()[0]}",
+                hint="start anew with --init and last.safetensors",
+            ) from error
+        self.scaler.load_state_dict(state.scaler)
+        restore_random(state.random)
+        self.step, self.seconds, self.best = state.step, state.seconds, state.best_score
+
+    def _truncate_metrics(self) -> None:
+        """Drop lines of steps that a kill undid, so that each step is told once."""
+        path = self.folder / METRICS
+        if not self.processes.leads or not path.is_file():
+            return
+        kept = []
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["step"] <= self.step:
+                    kept.append(line + "\n")
+            except (ValueError, KeyError):
+                break  # Cut short by a kill.
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_text("".join(kept), encoding="utf-8")
+        temporary.replace(path)
+
+    def _write_line(self, line: dict[str, Any]) -> None:
+        if not self.processes.leads:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self.reporter.logged(line)
+
+    def _tell(self, problems: tuple[Problem, ...]) -> None:
+        for problem in problems:
+            if problem.path not in self.told:
+                self.told.add(problem.path)
+                if self.processes.leads:
+                    self.reporter.skipped(problem)
+
+    def _to_device(self, batch: TrainingBatch) -> TrainingBatch:
+        if self.device.type == "cpu":
+            return batch
+        return TrainingBatch(
+            batch.frames.to(self.device, non_blocking=True),
+            batch.labels.to(self.device, non_blocking=True),
+            batch.object_count,
+            batch.sources,
+            batch.problems,
+        )
+
+
+def _half_precision(device: torch.device) -> torch.dtype | None:
+    """Return the half precision of a device; ``None`` where float32 is used."""
+    if device.type != "cuda":
+        return None
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16

@@ -1,0 +1,49 @@
+"""The data sets of a recipe, opened and mixed."""
+
+from pathlib import Path
+
+from model.data.mixing import Ingredient, MixedDataset
+from model.data.opening import detect_kind, open_training_source
+from model.data.sampling import GapSchedule
+from model.data.synthetic import SyntheticVideo
+from model.training.config import TrainConfig
+
+
+def open_data(config: TrainConfig) -> MixedDataset:
+    """Open the data sets of a recipe and mix them over the positions of the training.
+
+    Raises:
+        InputError: If a folder is missing or has nothing usable.
+    """
+    samples, data = config.samples, config.data
+    ingredients = []
+    if data.photos or data.objects or not data.sets:
+        synthetic = SyntheticVideo(
+            (samples.crop, samples.crop),
+            frame_count=samples.frames,
+            clip_length=samples.clip_length,
+            max_objects=samples.max_objects,
+            photos=[Path(text) for text in data.photos],
+            objects=[Path(text) for text in data.objects],
+        )
+        share = data.synthetic_share if data.sets else None
+        ingredients.append(Ingredient(synthetic, probability=share))
+    for root in map(Path, data.sets):
+        source = open_training_source(
+            root,
+            size=(samples.crop, samples.crop),
+            frame_count=samples.frames,
+            clip_length=samples.clip_length,
+            max_objects=samples.max_objects,
+        )
+        repeat = data.davis_repeat if detect_kind(root) == "davis" else 1
+        ingredients.append(Ingredient(source, repeat=repeat))
+    gaps = GapSchedule(
+        total=config.steps * config.batch,
+        base=samples.gap_base,
+        peak=samples.gap_peak,
+        rise_end=samples.gap_rise_end,
+        fall_start=samples.gap_fall_start,
+        fall_end=samples.gap_fall_end,
+    )
+    return MixedDataset(ingredients, seed=config.seed, length=gaps.total, max_gap=gaps)

@@ -1,0 +1,162 @@
+"""Accuracy on real video, with the network as ``segment`` runs it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.config import InferenceConfig
+from model.data.images import list_images, read_image, read_label_map
+from model.data.sample import UnusableItemError
+from model.errors import InputError
+from model.inference.clips import iter_clips
+from model.inference.segmenter import ClipSegmenter
+from model.metrics.region import region_similarity
+from model.pcvos import PCVOS
+from model.training.config import ValidationConfig
+from model.types import ReferenceMask
+
+_VOID = 255
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationSequence:
+    """Frames and their masks, in order; a mask for every frame."""
+
+    name: str
+    frames: tuple[Path, ...]
+    masks: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationScore:
+    """Mean region similarity.
+
+    Attributes:
+        mean: Over all objects of all sequences.
+        by_sequence: Over the objects of each.
+    """
+
+    mean: float
+    by_sequence: dict[str, float]
+
+
+def find_sequences(root: Path, frames: int) -> list[ValidationSequence]:
+    """List the sequences of a folder in DAVIS layout.
+
+    Args:
+        root: Holds ``JPEGImages`` and ``Annotations``, with or without ``480p`` below.
+        frames: First frames of each sequence that are wanted; 0 takes all.
+
+    Raises:
+        InputError: If there is no sequence with at least two frames that have masks.
+    """
+    folders = [root / name / "480p" for name in ("JPEGImages", "Annotations")]
+    if not folders[0].is_dir():
+        folders = [folder.parent for folder in folders]
+    if not all(folder.is_dir() for folder in folders):
+        raise InputError(
+            f"{root}: no validation data: JPEGImages and Annotations are missing",
+            hint="give a folder in DAVIS layout",
+        )
+    found = []
+    for folder in sorted(path for path in folders[0].iterdir() if path.is_dir()):
+        masks = {path.stem: path for path in list_images(folders[1] / folder.name)}
+        images = list_images(folder)[: frames or None]
+        pairs = [(image, masks[image.stem]) for image in images if image.stem in masks]
+        if len(pairs) >= 2:
+            found.append(
+                ValidationSequence(
+                    folder.name, tuple(a for a, _ in pairs), tuple(b for _, b in pairs)
+                )
+            )
+    if not found:
+        raise InputError(f"{root}: no sequence with two frames and masks", hint="check the folder")
+    return found
+
+
+def validate(
+    model: PCVOS,
+    config: ValidationConfig,
+    *,
+    device: torch.device,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> ValidationScore | None:
+    """Segment every sequence from its first mask and score the other frames.
+
+    Args:
+        model: Is set to evaluation mode; set it back.
+        config: Folder, size, clip length.
+        device: Of the model.
+        should_stop: Asked between sequences.
+
+    Returns:
+        The score, or ``None`` if asked to stop.
+
+    Raises:
+        InputError: If a file cannot be read.
+    """
+    model.eval()
+    scores: dict[str, list[float]] = {}
+    try:
+        for sequence in find_sequences(Path(config.folder), config.frames):
+            if should_stop():
+                return None
+            scores[sequence.name] = _score(model, sequence, config, device)
+    except UnusableItemError as error:
+        raise InputError(f"validation: {error.problem}") from error
+    everything = [score for objects in scores.values() for score in objects]
+    return ValidationScore(
+        float(np.mean(everything)), {name: float(np.mean(s)) for name, s in scores.items()}
+    )
+
+
+def _score(
+    model: PCVOS, sequence: ValidationSequence, config: ValidationConfig, device: torch.device
+) -> list[float]:
+    """Return each object's J, mean over the frames after the first."""
+    truth = [_binary_is_one(read_label_map(path)) for path in sequence.masks]
+    ids = tuple(int(i) for i in np.unique(truth[0]) if i not in (0, _VOID))
+    if not ids:
+        raise InputError(f"{sequence.masks[0]}: no object on the first frame")
+    height, width = truth[0].shape
+    scale = min(1.0, config.size / min(height, width))
+    rows, columns = round(height * scale), round(width * scale)
+
+    def resized(path: Path) -> NDArray[np.uint8]:
+        image = read_image(path)
+        if image.shape[:2] == (rows, columns):
+            return image
+        return cv2.resize(image, (columns, rows), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
+
+    first = np.where(truth[0] == _VOID, 0, truth[0]).astype(np.uint8)
+    first = cv2.resize(first, (columns, rows), interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+    reference = ReferenceMask(0, torch.from_numpy(first), ids)
+    settings = InferenceConfig(interval=config.interval)
+    segmenter = ClipSegmenter(model, settings, device=device)
+    overlaps: dict[int, list[float]] = {i: [] for i in ids}
+    frame = 0
+    clips = iter_clips(map(resized, sequence.frames), {0: reference}, interval=config.interval)
+    for clip in clips:
+        for labels in segmenter.segment(clip).labels((height, width)):
+            if frame:
+                known = truth[frame] != _VOID
+                predicted = labels.cpu().numpy()
+                for i in ids:
+                    overlaps[i].append(
+                        region_similarity((predicted == i) & known, truth[frame] == i)
+                    )
+            frame += 1
+    return [float(np.mean(overlaps[i])) for i in ids]
+
+
+def _binary_is_one(labels: NDArray[np.uint8 | np.uint16]) -> NDArray[np.uint8 | np.uint16]:
+    """Read 0/255 as one object, as DAVIS 2016 writes it."""
+    values = np.unique(labels)
+    if _VOID in values and set(values.tolist()) <= {0, _VOID}:
+        return (labels > 0).astype(np.uint8)
+    return labels

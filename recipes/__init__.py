@@ -1,0 +1,1 @@
+"""The built-in recipes: installed as the package ``pcvos_recipes``, so that a wheel carries them."""
