@@ -14,7 +14,11 @@ TOLERANCE = 0.008
 
 
 def contour_accuracy(
-    prediction: ArrayLike, truth: ArrayLike, *, tolerance: float = TOLERANCE
+    prediction: ArrayLike,
+    truth: ArrayLike,
+    *,
+    tolerance: float = TOLERANCE,
+    frame_size: tuple[int, int] | None = None,
 ) -> float:
     """Return the F-measure of two outlines (Perazzi et al., CVPR 2016).
 
@@ -26,6 +30,8 @@ def contour_accuracy(
         prediction: ``(H, W)``; anything but zero is the object.
         truth: ``(H, W)``, likewise.
         tolerance: Share of the frame's diagonal.
+        frame_size: ``(height, width)`` of the whole frame where the masks are a window of
+            it, which must hold both objects and a margin of one pixel (`window_of`).
 
     Returns:
         F in [0, 1]: the harmonic mean of precision and recall; 1 when neither mask has an
@@ -35,8 +41,8 @@ def contour_accuracy(
         ValueError: If the masks are not two-dimensional or their shapes differ.
     """
     a, b = mask_pair(prediction, truth)
-    radius = ceil(tolerance * hypot(*a.shape))
-    window = _window_of_both(a, b)
+    radius = ceil(tolerance * hypot(*(frame_size or a.shape)))
+    window = window_of((a | b).view(np.uint8))
     outline_a = mask_outline(a[window])
     outline_b = mask_outline(b[window])
     length_a = np.count_nonzero(outline_a)
@@ -66,14 +72,17 @@ def mask_outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return outline
 
 
-def _window_of_both(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Return the rows and columns that hold both masks and a margin of one pixel.
+def window_of(labels: NDArray[np.uint8]) -> tuple[slice, slice]:
+    """Return the rows and columns that hold all that is not zero, and a margin of a pixel.
 
-    Both outlines lie inside, so all else can be left out of the costly dilation. The
-    margin keeps the special last row and column of `mask_outline` right: where the window
-    ends before the frame does, its last row and column are empty.
+    Outlines lie inside, so all else can be left out of the costly dilation. The margin
+    keeps the special last row and column of `mask_outline` right: where the window ends
+    before the frame does, its last row and column are empty.
+
+    Args:
+        labels: ``(H, W)`` uint8.
     """
-    x, y, width, height = cv2.boundingRect((a | b).view(np.uint8))
+    x, y, width, height = cv2.boundingRect(labels)
     return slice(max(y - 1, 0), y + height + 1), slice(max(x - 1, 0), x + width + 1)
 
 

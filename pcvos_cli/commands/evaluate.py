@@ -172,9 +172,17 @@ def evaluate(
     if truth.unlabelled:
         _submit(truth, predictions, compare, outputs, jobs)
         return
-    folders = [_score(truth, predictions, jobs, made_by)]
-    if compare is not None:
-        folders.append(_score(truth, compare, jobs, {}))
+    name = predictions.resolve().name
+    if compare is None:
+        folders = [_score(truth, predictions, name, jobs, made_by)]
+    else:
+        names = (name, compare.resolve().name)
+        if names[0] == names[1]:
+            names = (str(predictions), str(compare))
+        folders = [
+            _score(truth, predictions, names[0], jobs, made_by),
+            _score(truth, compare, names[1], jobs, {}),
+        ]
     _write(truth, folders, outputs, jobs)
 
 
@@ -198,7 +206,11 @@ def _segment_first(
 
 
 def _score(
-    truth: "TruthDataset", predictions: Path, jobs: int | None, made_by: dict[str, Any]
+    truth: "TruthDataset",
+    predictions: Path,
+    name: str,
+    jobs: int | None,
+    made_by: dict[str, Any],
 ) -> "Scored":
     from pcvos_cli.scoring.page import Scored
     from pcvos_cli.scoring.parallel import available_cores
@@ -209,7 +221,7 @@ def _score(
         bars: list[console.Progress] = []
 
         def start(frames: int) -> None:
-            bars.append(stack.enter_context(console.progress(f"scoring {predictions.name}")))
+            bars.append(stack.enter_context(console.progress(f"scoring {name}")))
             bars[0].expect(frames)
 
         series = score_dataset(
@@ -219,7 +231,7 @@ def _score(
             on_start=start,
             on_frames=lambda count: bars[0].advance(count),
         )
-    return Scored(str(predictions), predictions, make_report(truth, series, made_by), series)
+    return Scored(name, predictions, make_report(truth, series, made_by), series)
 
 
 def _write(
@@ -271,7 +283,7 @@ def _write_table(folder: "Scored") -> None:
         ]
         console.result("  ".join(shown))
     console.result_table(
-        folder.name,
+        str(folder.predictions),
         ["", "J&F", "J mean", "J recall", "J decay", "F mean", "F recall", "F decay"],
         [
             [name, *(f"{100 * value:.2f}" for value in values)]

@@ -72,6 +72,11 @@ def render_page(dataset: TruthDataset, folders: Sequence[Scored]) -> str:
     """
     first = folders[0]
     title = f"{dataset.name} {dataset.split}".strip()
+    headline = " and ".join(
+        _percent(folder.report.overall.JF_mean)
+        + (f" ({escape(folder.name)})" if len(folders) == 2 else "")
+        for folder in folders
+    )
     ranked = sorted(first.report.sequences.items(), key=lambda item: item[1].J.mean)
     pictured = {name for name, _ in ranked[:PICTURED_SEQUENCES]}
     parts = [
@@ -79,7 +84,7 @@ def render_page(dataset: TruthDataset, folders: Sequence[Scored]) -> str:
         f'<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<style>{STYLE}</style></head><body>",
-        f"<h1>{escape(title)}: J&amp;F {_percent(first.report.overall.JF_mean)}</h1>",
+        f"<h1>{escape(title)}: J&amp;F {headline}</h1>",
         _protocol(first.report),
         _overall_table(folders),
         _sequence_table(folders),

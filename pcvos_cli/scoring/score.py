@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from model.errors import InputError, MaskError
-from model.metrics.contour import contour_accuracy
+from model.metrics.contour import contour_accuracy, window_of
 from model.metrics.region import region_similarity
 from model.metrics.summary import ObjectScore, summarise_object
 from pcvos_cli.scoring.labels import VOID, LabelMap, label_values, read_labels
@@ -132,21 +132,7 @@ def read_pair(task: FrameTask) -> tuple[LabelMap, LabelMap]:
         InputError: If a mask cannot be read.
         MaskError: If the sizes differ, or a mask of one object holds several.
     """
-    truth, prediction = read_labels(task.truth), read_labels(task.prediction)
-    if truth.shape != prediction.shape:
-        raise MaskError(
-            f"{task.prediction}: {_text(prediction.shape)}, but the true mask is"
-            f" {_text(truth.shape)}",
-            hint="write masks at the size of the data set's masks",
-        )
-    if task.merged:
-        return (truth > 0).view(np.uint8), _one_object(prediction, task.prediction)
-    if truth.dtype == np.uint8:
-        truth = np.where(truth == VOID, 0, truth)
-    if label_values(prediction) == (VOID,) and set(label_values(truth)) <= {1}:
-        # A mask of only 0 and 255 is id 1.
-        prediction = (prediction > 0).view(np.uint8)
-    return truth, prediction
+    return _interpret(task, *_read(task))
 
 
 def score_frame(task: FrameTask) -> FrameScore:
@@ -156,13 +142,42 @@ def score_frame(task: FrameTask) -> FrameScore:
         InputError: If a mask cannot be read.
         MaskError: If the sizes differ, or a mask of one object holds several.
     """
-    truth, prediction = read_pair(task)
+    truth, prediction = _read(task)
+    size = (truth.shape[0], truth.shape[1])
+    # Most of a frame is background in both masks and adds nothing to J or F.
+    window = window_of(((truth | prediction) != 0).view(np.uint8))
+    truth, prediction = _interpret(task, truth[window], prediction[window])
     truth_ids, predicted_ids = label_values(truth), label_values(prediction)
     values = {}
     for k in sorted({*truth_ids, *predicted_ids}):
         a, b = prediction == k, truth == k
-        values[k] = (region_similarity(a, b), contour_accuracy(a, b))
-    return FrameScore((truth.shape[0], truth.shape[1]), truth_ids, predicted_ids, values)
+        values[k] = (region_similarity(a, b), contour_accuracy(a, b, frame_size=size))
+    return FrameScore(size, truth_ids, predicted_ids, values)
+
+
+def _read(task: FrameTask) -> tuple[LabelMap, LabelMap]:
+    truth, prediction = read_labels(task.truth), read_labels(task.prediction)
+    if truth.shape != prediction.shape:
+        raise MaskError(
+            f"{task.prediction}: {_text(prediction.shape)}, but the true mask is"
+            f" {_text(truth.shape)}",
+            hint="write masks at the size of the data set's masks",
+        )
+    return truth, prediction
+
+
+def _interpret(task: FrameTask, truth: LabelMap, prediction: LabelMap) -> tuple[LabelMap, LabelMap]:
+    """Apply the rules on values: one object or several, void, and 255 for id 1."""
+    if task.merged:
+        return (truth > 0).view(np.uint8), _one_object(prediction, task.prediction)
+    if truth.dtype == np.uint8 and truth.max() == VOID:
+        truth = truth * (truth != VOID)
+    if prediction.max() == VOID and (
+        label_values(prediction) == (VOID,) and set(label_values(truth)) <= {1}
+    ):
+        # A mask of only 0 and 255 is id 1.
+        prediction = (prediction > 0).view(np.uint8)
+    return truth, prediction
 
 
 def _one_object(prediction: LabelMap, path: Path) -> LabelMap:

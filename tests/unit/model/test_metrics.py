@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from model.metrics.contour import contour_accuracy, mask_outline
+from model.metrics.contour import contour_accuracy, mask_outline, window_of
 from model.metrics.region import region_similarity
 from model.metrics.summary import (
     GroupScore,
@@ -109,6 +109,16 @@ def test_an_object_at_the_border_equals_slow_loops(
         assert contour_accuracy(prediction, truth) == pytest.approx(
             slow_contour_accuracy(prediction, truth), abs=1e-12
         )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_window_that_holds_both_masks_gives_the_same(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    size = (90, 160)
+    a, b = noise(rng, size), noise(rng, size)
+    window = window_of((a | b).view(np.uint8))
+
+    assert contour_accuracy(a[window], b[window], frame_size=size) == contour_accuracy(a, b)
 
 
 @pytest.mark.parametrize("measure", [region_similarity, contour_accuracy])
