@@ -17,6 +17,7 @@ from model.errors import OutOfMemoryError, OutputError, PCVOSError
 from pcvos_cli import console, options
 from pcvos_cli.commands.evaluate import evaluate
 from pcvos_cli.commands.segment import segment
+from pcvos_cli.commands.train import train
 from pcvos_cli.commands.weights import import_weights, list_weights, verify_weights
 from pcvos_cli.signals import INTERRUPTED, TERMINATED, Terminated
 
@@ -115,6 +116,7 @@ def _build() -> typer.Typer:
     root.callback()(_root)
     root.command("segment")(reported(segment))
     root.command("evaluate")(reported(evaluate))
+    root.command("train")(reported(train))
     weights = typer.Typer(no_args_is_help=True, help="Import, list and verify model weights.")
     weights.command("import")(reported(import_weights))
     weights.command("list")(reported(list_weights))

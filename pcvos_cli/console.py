@@ -156,3 +156,63 @@ def progress(description: str) -> Iterator[Progress]:
                 bar.advance(task, frames)
 
         yield _Bar()
+
+
+class TrainingProgress(Protocol):
+    """What a training reports its progress to.
+
+    Attributes:
+        drawn: Whether there is a bar to be seen.
+    """
+
+    drawn: bool
+
+    def begin(self, step: int, steps: int) -> None:
+        """Say how many steps are done and how many there will be."""
+        ...
+
+    def show(self, step: int, text: str) -> None:
+        """Say how many steps are done and how it goes."""
+        ...
+
+
+class _NoTrainingProgress:
+    drawn = False
+
+    def begin(self, step: int, steps: int) -> None:
+        """Draw nothing."""
+
+    def show(self, step: int, text: str) -> None:
+        """Draw nothing."""
+
+
+@contextmanager
+def training_progress() -> Iterator[TrainingProgress]:
+    """Show a bar with steps, figures and time left while the block runs."""
+    console = _stderr()
+    if verbosity.quiet or not console.is_terminal:
+        yield _NoTrainingProgress()
+        return
+    from rich import progress as bars
+
+    columns = (
+        bars.TextColumn("training", markup=False),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TextColumn("{task.description}", markup=False),
+        bars.TimeRemainingColumn(),
+    )
+    # Of the whole screen the bar owns the last line; notes and warnings scroll above it.
+    with bars.Progress(*columns, console=console, transient=True, speed_estimate_period=300) as bar:
+        task = bar.add_task("", total=None)
+
+        class _Bar:
+            drawn = True
+
+            def begin(self, step: int, steps: int) -> None:
+                bar.reset(task, total=steps, completed=step)
+
+            def show(self, step: int, text: str) -> None:
+                bar.update(task, completed=step, description=text)
+
+        yield _Bar()

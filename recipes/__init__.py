@@ -1,1 +1,1 @@
-"""The built-in recipes: installed as the package ``pcvos_recipes``, so that a wheel carries them."""
+"""The built-in recipes: a wheel carries them as the package ``pcvos_recipes``."""

@@ -75,7 +75,8 @@ class SampleConfig:
         ends = (self.gap_rise_end, self.gap_fall_start, self.gap_fall_end)
         _require(
             0 < ends[0] <= ends[1] < ends[2] <= 1,
-            f"samples.gap_rise_end, gap_fall_start and gap_fall_end must rise in 0 to 1, got {ends}",
+            "samples.gap_rise_end, gap_fall_start and gap_fall_end must rise within 0 to 1, "
+            f"got {ends}",
         )
 
     @property
@@ -152,7 +153,9 @@ class LossConfig:
         Raises:
             ConfigError: Naming the setting and the value.
         """
-        _require(0 < self.hard_share <= 1, f"loss.hard_share must be in (0, 1], got {self.hard_share}")
+        _require(
+            0 < self.hard_share <= 1, f"loss.hard_share must be in (0, 1], got {self.hard_share}"
+        )
         _require(
             0 <= self.hard_from <= self.hard_to,
             f"loss.hard_from = {self.hard_from} must be at least 0 and at most "

@@ -194,16 +194,20 @@ class _Run:
             find_sequences(Path(config.validation.folder), config.validation.frames)
         model = build_pcvos(state.model_config) if state else initial_model(config, init)
         layout = torch.channels_last if config.run.channels_last else torch.contiguous_format
-        self.model = model.to(device=device, memory_format=layout)
+        self.model: PCVOS = model.to(device).to(memory_format=layout)
         self.optimiser = build_optimiser(self.model, config.optimiser)
-        ema = config.optimiser.ema
-        self.average = build_average(self.model, ema) if ema else None
         half = _half_precision(device) if config.run.amp else None
         self.autocast = half
         self.scaler = torch.amp.GradScaler(device.type, enabled=half == torch.float16)
-        self.step, self.seconds, self.best = 0, 0.0, None
+        self.step, self.seconds = 0, 0.0
+        self.best: float | None = None
         if state:
             self._restore(state)
+        # After the weights, so that an average that the state lacks starts at them.
+        ema = config.optimiser.ema
+        self.average = build_average(self.model, ema) if ema else None
+        if state and self.average is not None and state.average is not None:
+            self.average.load_state_dict(state.average)
         self.clock = StageClock(synchronise=device.type == "cuda")
         self.trainer = ClipTrainer(
             self.model,
@@ -297,9 +301,7 @@ class _Run:
         if self.step % config.run.log_every == 0 or self.step == config.steps:
             self._log_window()
         validation = config.validation
-        if validation.folder and (
-            self.step % validation.every == 0 or self.step == config.steps
-        ):
+        if validation.folder and (self.step % validation.every == 0 or self.step == config.steps):
             self._validate()
         if self._saved_now():
             self._save()
@@ -360,7 +362,8 @@ class _Run:
         """Return the network that is validated and exported."""
         if self.average is None:
             return self.model
-        averaged: PCVOS = self.average.module
+        averaged = self.average.module
+        assert isinstance(averaged, PCVOS)
         return averaged
 
     def _export(self, name: str) -> None:
@@ -397,8 +400,6 @@ class _Run:
         try:
             self.model.load_state_dict(state.model)
             self.optimiser.load_state_dict(state.optimiser)
-            if self.average is not None and state.average is not None:
-                self.average.load_state_dict(state.average)
         except (RuntimeError, ValueError) as error:
             raise WeightsError(
                 f"{self.folder / STATE} does not fit its own recipe: {str(error).splitlines()[0]}",

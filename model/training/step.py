@@ -168,7 +168,7 @@ class ClipTrainer(nn.Module):
                 if keep_labels:
                     predicted.append(log_probs.detach().argmax(1).to(torch.uint8))
             if end < frames.shape[1]:
-                last = _select(clip, lambda x: x.unflatten(0, (len(frames), -1))[:, -1])
+                last = _select(clip, lambda x: _by_sample(x, len(frames))[:, -1])
                 memory = self._remember(memory, frames[:, end - 1], last, object_probs[:, :, -1])
         entropy, dice, iou = torch.stack(sums).mean(0)
         total = entropy + dice if self.clip_supervision else entropy
@@ -241,7 +241,7 @@ def train_step(
         )
     with clock("backward"):
         optimiser.zero_grad(set_to_none=True)
-        scaler.scale(losses.total).backward()
+        torch.autograd.backward(scaler.scale(losses.total))
     with clock("optimiser"):
         scaler.unscale_(optimiser)
         weights = [p for group in optimiser.param_groups for p in group["params"]]
@@ -249,7 +249,7 @@ def train_step(
         if bool(torch.isfinite(norm)) or scaler.is_enabled():
             scaler.step(optimiser)  # Leaves out steps that are not finite by itself.
         scaler.update()
-    means = torch.stack(
+    total, entropy, dice, iou, gradient_norm = torch.stack(
         (
             losses.total.detach(),
             losses.cross_entropy.mean(),
@@ -258,12 +258,17 @@ def train_step(
             norm,
         )
     ).tolist()
-    return StepResult(*means, labels=losses.labels)
+    return StepResult(total, entropy, dice, iou, gradient_norm, losses.labels)
+
+
+def _by_sample(x: Tensor, samples: int) -> Tensor:
+    """Cut ``(b * N, ...)`` into ``(b, N, ...)``."""
+    return x.view(samples, -1, *x.shape[1:])
 
 
 def _select(features: KeyFeatures, pick: Callable[[Tensor], Any]) -> KeyFeatures:
     """Apply ``pick`` to every tensor."""
-    picked = {
+    picked: dict[str, Any] = {
         field.name: None if value is None else pick(value)
         for field in fields(features)
         for value in [getattr(features, field.name)]
@@ -273,15 +278,14 @@ def _select(features: KeyFeatures, pick: Callable[[Tensor], Any]) -> KeyFeatures
 
 def _split(features: KeyFeatures, sizes: list[int]) -> list[KeyFeatures]:
     """Cut features along the frames. One ``split`` a tensor keeps the backward pass cheap."""
-    pieces = {
-        field.name: value.split(sizes)
+    pieces: dict[str, Any] = {
+        field.name: (None,) * len(sizes) if value is None else value.split(sizes)
         for field in fields(features)
-        if (value := getattr(features, field.name)) is not None
+        for value in [getattr(features, field.name)]
     }
     return [
-        KeyFeatures(**{f.name: pieces[f.name][i] if f.name in pieces else None for f in fields(features)})
-        for i in range(len(sizes))
-    ]  # fmt: skip
+        KeyFeatures(**{name: parts[i] for name, parts in pieces.items()}) for i in range(len(sizes))
+    ]
 
 
 def _merge(losses: Sequence[BatchLosses], groups: Sequence[Sequence[int]]) -> BatchLosses:
