@@ -217,7 +217,8 @@ def random_deformation(
     """
     angular = 2 * np.pi / rng.uniform(10, 50, waves + joints)
     numbers = rng.normal(0, 2.2, (waves, 2))
-    # Longer waves may be higher: the slope stays below one, so that nothing folds over.
+    # Longer waves may be higher. The slopes add up to less than 2.5 * waves * strength: below
+    # one, nothing folds over.
     height = strength / (1 + 0.4 * np.hypot(*numbers.T)) * rng.uniform(0.3, 1, waves)
     direction = rng.uniform(0, 2 * np.pi, waves)
     wave_table = np.column_stack(

@@ -127,17 +127,20 @@ class SampleSource(Protocol):
         """
 
 
-def keep_visible(labels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
+def keep_visible(
+    labels: NDArray[np.uint8], share: float = MIN_REFERENCE_SHARE
+) -> tuple[NDArray[np.uint8], int]:
     """Renumber the objects that frame 0 shows well to 1..K; the others become background.
 
     Args:
         labels: ``(T, H, W)`` uint8.
+        share: Of the frame that an object must cover.
 
     Returns:
         The labels and K, possibly 0.
     """
     area = np.bincount(labels[0].ravel(), minlength=256)
-    visible = area >= MIN_REFERENCE_SHARE * labels[0].size
+    visible = area >= share * labels[0].size
     visible[0] = False
     table = np.zeros(256, np.uint8)
     table[visible] = np.arange(1, visible.sum() + 1)

@@ -62,9 +62,10 @@ def sample_frames(
     gaps = random_gaps(frame_count, clip_length, rng, max_gap=max_gap)
     while gaps.sum() > video_length - 1:
         gaps[rng.choice(np.flatnonzero(gaps > 1))] -= 1
-    start = int(rng.integers(video_length - int(gaps.sum())))
-    indices = start + np.concatenate([[0], np.cumsum(gaps)])
-    return indices[::-1].copy() if rng.random() < 0.5 else indices
+    offsets = np.concatenate([[0], np.cumsum(gaps)])
+    start = int(rng.integers(video_length - int(offsets[-1])))
+    # Backwards, the reference is the latest frame: the gaps keep their order.
+    return start + (offsets[-1] - offsets if rng.random() < 0.5 else offsets)
 
 
 @dataclass(frozen=True, slots=True)

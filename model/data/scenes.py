@@ -49,6 +49,7 @@ class SyntheticConfig:
         motion_blur: The scene is exposed long enough to blur.
         size: Smallest and largest target, square root of its area over the frame's
             shorter side.
+        min_share: Of frame 0 that a target must cover to count.
         speed: Median speed, shorter sides a frame at 24 fps.
     """
 
@@ -65,6 +66,7 @@ class SyntheticConfig:
     moving_backdrop: float = 0.25
     motion_blur: float = 0.4
     size: tuple[float, float] = (0.14, 0.62)
+    min_share: float = 0.01
     speed: float = 0.007
 
 
@@ -300,7 +302,7 @@ class Director:
         if not self._chance(self.config.rigid):
             deformation = random_deformation(
                 self.rng,
-                strength=self.rng.uniform(0.01, 0.11),
+                strength=self.rng.uniform(0.01, 0.1),
                 joints=int(self.rng.integers(0, 4)),
             )
         return Part(cutout, path, deformation, label, np.eye(3))

@@ -93,7 +93,7 @@ class SyntheticVideo:
             )
             frames, labels = director.shoot()
             problems += director.problems
-            labels, count = keep_visible(labels)
+            labels, count = keep_visible(labels, self.config.min_share)
             if count:
                 return TrainingSample(
                     frames=torch.from_numpy(frames.transpose(0, 3, 1, 2).copy()),
