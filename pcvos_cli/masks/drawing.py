@@ -40,9 +40,9 @@ def draw_masks(rgb: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.
         )
         outlines.append((contours, colour))
     for contours, _ in outlines:  # all rims first, so that none covers a neighbour's line
-        cv2.drawContours(drawn, contours, -1, (0, 0, 0), line + 2, cv2.LINE_AA)
+        cv2.drawContours(drawn, contours, -1, (0, 0, 0), line + 2)
     for contours, colour in outlines:
-        cv2.drawContours(drawn, contours, -1, colour, line, cv2.LINE_AA)
+        cv2.drawContours(drawn, contours, -1, colour, line)
     return drawn
 
 

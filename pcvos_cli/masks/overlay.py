@@ -248,7 +248,9 @@ class _AudioTracks:
     def copy_until(self, seconds: float | None) -> None:
         """Write the audio up to a time, or all that is left."""
         while True:
-            packet, self._held = self._held or self._next(), None
+            # An end-of-stream packet is empty and so counts as false: ask for None.
+            packet = self._next() if self._held is None else self._held
+            self._held = None
             if packet is None:
                 return
             if seconds is not None and _seconds(packet) > seconds:
@@ -265,13 +267,15 @@ class _AudioTracks:
             return None
 
     def _write(self, packet: Any) -> None:
-        index = packet.stream_index
+        index = packet.stream.index  # stream_index is not set in the packet at the end
         track = self._tracks.get(index)
         if track is None:
             return
         resampler = self._encoded.get(index)
         if resampler is None:
-            if packet.dts is not None:
+            if packet.size:
+                if packet.dts is None:  # audio is not reordered, so one serves for the other
+                    packet.dts = packet.pts
                 packet.stream = track
                 self._out.mux(packet)
             return

@@ -1,0 +1,106 @@
+"""FolderSource: natural order, upright, one size."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.errors import InputError
+from pcvos_cli.video.folder import FolderSource
+from pcvos_cli.video.source import open_source
+
+
+def save(path: Path, value: int = 0, size: tuple[int, int] = (6, 8)) -> None:
+    Image.fromarray(np.full((*size, 3), value, np.uint8)).save(path)
+
+
+def test_natural_order_names_and_times(tmp_path: Path) -> None:
+    for number in (10, 2, 1):
+        save(tmp_path / f"f{number}.png", number)
+    save(tmp_path / "f3.BMP", 3)
+    save(tmp_path / "._f4.png", 4)
+    (tmp_path / "notes.txt").write_text("not a frame")
+    with open_source(tmp_path, fps=Fraction(30000, 1001)) as source:
+        frames = list(source)
+        assert isinstance(source, FolderSource)
+    assert [f.name for f in frames] == ["f1", "f2", "f3", "f10"]
+    assert [int(f.rgb[0, 0, 0]) for f in frames] == [1, 2, 3, 10]
+    assert [f.pts for f in frames] == [f.index for f in frames] == [0, 1, 2, 3]
+    info = source.info
+    assert (info.height, info.width, info.frame_count) == (6, 8, 4)
+    assert info.time_base == Fraction(1001, 30000)
+    assert info.is_folder
+    assert not info.has_audio
+    assert source.frame_index("f10") == 3
+    assert source.frame_index("3") is None
+    assert source.warnings == []
+
+
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+    stored = np.zeros((4, 10, 3), np.uint8)
+    stored[:2, :5] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned 90 degrees clockwise
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    source = FolderSource(tmp_path)
+    assert (source.info.height, source.info.width) == (10, 4)
+    assert np.array_equal(next(iter(source)).rgb, np.rot90(stored, -1))
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (Image.fromarray(np.full((4, 4), 200, np.uint8)), (200, 200, 200)),
+        (Image.fromarray(np.full((4, 4), 200 * 257, np.uint16)), (200, 200, 200)),
+        (Image.fromarray(np.full((4, 4, 4), (9, 8, 7, 100), np.uint8)), (9, 8, 7)),
+        (Image.fromarray(np.full((4, 4), True)), (255, 255, 255)),
+        (Image.new("P", (4, 4), 1), None),
+        (Image.new("LA", (4, 4), (50, 10)), (50, 50, 50)),
+    ],
+    ids=["grey", "grey16", "alpha", "1-bit", "palette", "grey-alpha"],
+)
+def test_modes(tmp_path: Path, image: Image.Image, expected: tuple[int, int, int] | None) -> None:
+    if image.mode == "P":
+        image.putpalette([0, 0, 0, 11, 22, 33])
+        expected = (11, 22, 33)
+    image.save(tmp_path / "a.png")
+    rgb = next(iter(FolderSource(tmp_path))).rgb
+    assert rgb.shape == (4, 4, 3)
+    assert rgb.dtype == np.uint8
+    assert tuple(rgb[0, 0].tolist()) == expected
+
+
+def test_float_and_32_bit_tiff(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), 0.5, np.float32)).save(tmp_path / "a.tif")
+    Image.fromarray(np.full((4, 4), 77, np.int32)).save(tmp_path / "b.tif")
+    first, second = FolderSource(tmp_path)
+    assert first.rgb[0, 0].tolist() == [127, 127, 127]
+    assert second.rgb[0, 0].tolist() == [77, 77, 77]
+
+
+def test_sizes_must_agree(tmp_path: Path) -> None:
+    save(tmp_path / "0.png")
+    save(tmp_path / "1.png", size=(6, 9))
+    with pytest.raises(InputError, match=r"1\.png: is 9x6, but 0\.png is 8x6"):
+        FolderSource(tmp_path)
+
+
+def test_stems_must_differ(tmp_path: Path) -> None:
+    save(tmp_path / "0.png")
+    save(tmp_path / "0.jpg")
+    with pytest.raises(InputError, match=r"0\.png: has the same name as 0\.jpg"):
+        FolderSource(tmp_path)
+
+
+def test_closed_source_ends(tmp_path: Path) -> None:
+    for number in range(3):
+        save(tmp_path / f"{number}.png")
+    source = FolderSource(tmp_path)
+    running = iter(source)
+    next(running)
+    source.close()
+    assert list(running) == []
+    with pytest.raises(ValueError, match="closed"):
+        iter(source)
