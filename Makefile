@@ -17,7 +17,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: $(INSTALLED)
 	$(BIN)/pcvos segment examples/bigbuckbunny.mp4 --mask examples/bigbuckbunny_first.png \
-		--output out/demo --overwrite
+		--out out/demo --overwrite
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
@@ -38,7 +38,7 @@ golden: $(INSTALLED)
 # Seconds of every stage with the shipped weights, on this machine.
 bench: $(INSTALLED)
 	$(BIN)/pcvos segment examples/bigbuckbunny.mp4 --mask examples/bigbuckbunny_first.png \
-		--output out/bench --overwrite --verbose
+		--out out/bench --overwrite --verbose
 
 clean:
 	rm -rf out dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

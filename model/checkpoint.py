@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import struct
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,7 +161,10 @@ def import_published(path: Path) -> Checkpoint:
     if not path.is_file():
         raise WeightsError(f"no weights at {path}")
     try:
-        published = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # torch warns of unusual pickle protocols before it refuses what is in them.
+            warnings.simplefilter("ignore")
+            published = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         raise WeightsError(
             f"{path} is not a PyTorch file of tensors: {_first_line(error)}",

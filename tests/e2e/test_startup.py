@@ -1,0 +1,41 @@
+"""``pcvos --help`` is quick because torch is imported only by commands that run."""
+
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+
+import pytest
+
+from tests.support.cli import MODULE, pcvos
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["segment", "--help"], ["weights", "list"]])
+def test_nothing_heavy_is_imported(arguments: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from pcvos_cli.app import app\n"
+        f"try: app({arguments!r})\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'torchvision', 'timm', 'cv2', 'av', 'scipy', 'matplotlib'}\n"
+        "sys.exit(str(sorted(heavy & set(sys.modules)) or ''))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stderr.strip() == ""
+
+
+def test_help_answers_in_half_a_second() -> None:
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run([*MODULE, "--help"], capture_output=True, timeout=60, check=True)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.5  # the best of five: a busy machine is not what is tested
+
+
+def test_version() -> None:
+    result = pcvos("--version")
+    assert result.exit_code == 0
+    assert result.stdout == f"pcvos {version('pcvos')}\n"
