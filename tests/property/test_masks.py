@@ -1,0 +1,135 @@
+"""What is written can be read; what is read does not depend on how it was stored."""
+
+import json
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from pcvos_cli.masks.reference import read_reference, resize_nearest
+from pcvos_cli.masks.writers import OverlayWriter, PaletteWriter, RLEWriter
+from pcvos_cli.video.folder import natural_key
+from pcvos_cli.video.reader import VideoSource
+from pcvos_cli.video.source import Frame, VideoInfo
+
+SIZES = st.tuples(st.integers(1, 23), st.integers(1, 23))
+few = settings(deadline=None, max_examples=40)
+
+
+def label_maps(largest: int) -> st.SearchStrategy[NDArray[np.int32]]:
+    ids = st.one_of(st.just(0), st.integers(0, 3), st.integers(0, largest))
+    return SIZES.flatmap(lambda size: arrays.arrays(np.int32, size, elements=ids))
+
+
+def info_of(size: tuple[int, int], time_base: Fraction = Fraction(1, 24)) -> VideoInfo:
+    return VideoInfo(
+        path=Path("frames"), height=size[0], width=size[1], coded_size=size, rotation=0,
+        fps=Fraction(24), frame_count=None, time_base=time_base, has_audio=False, is_folder=True,
+    )  # fmt: skip
+
+
+def frame(index: int, size: tuple[int, int], pts: int = 0) -> Frame:
+    return Frame(index, f"{index:05d}", pts, np.zeros((*size, 3), np.uint8))
+
+
+@few
+@given(label_maps(254))
+def test_palette_writer_to_reference_reader(labels: NDArray[np.int32]) -> None:
+    labels[0, 0] = 1
+    size = (labels.shape[0], labels.shape[1])
+    with tempfile.TemporaryDirectory() as folder:
+        PaletteWriter(Path(folder)).write(frame(0, size), labels, None)
+        mask = read_reference(Path(folder) / "00000.png", 0, size)
+    assert np.array_equal(mask.labels, labels)
+    assert mask.object_ids == tuple(np.unique(labels[labels > 0]).tolist())
+
+
+@few
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=4), SIZES, st.integers(1, 65535))
+def test_rle_writer_to_pycocotools(seeds: list[int], size: tuple[int, int], largest: int) -> None:
+    maps = [
+        np.random.default_rng(s).choice([0, 0, 1, 2, largest], size).astype(np.int32) for s in seeds
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "masks.json"
+        writer = RLEWriter(path, info_of(size), settings={})
+        for index, labels in enumerate(maps):
+            writer.write(frame(index, size), labels, None)
+        writer.close()
+        document = json.loads(path.read_text())
+    for index, labels in enumerate(maps):
+        rebuilt = np.zeros(size, np.int32)
+        for annotation in document["annotations"]:
+            rle = annotation["segmentations"][index]
+            if rle is not None:
+                rebuilt[coco_mask.decode(rle).astype(bool)] = annotation["id"]
+        assert np.array_equal(rebuilt, labels)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.integers(-1000, 10**6),
+    st.lists(st.integers(1, 5000), max_size=8),
+    st.sampled_from(
+        [Fraction(1, 24), Fraction(1001, 30000), Fraction(1, 90000), Fraction(1, 1000)]
+    ),
+)
+def test_overlay_times_are_the_sources(start: int, steps: list[int], base: Fraction) -> None:
+    pts = [max(start, 0)]
+    for step in steps:
+        pts.append(pts[-1] + step)
+    size = (16, 16)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "o.mp4"
+        writer = OverlayWriter(path, info_of(size, base))
+        for index, time in enumerate(pts):
+            writer.write(frame(index, size, time), np.zeros(size, np.int32), None)
+        writer.close()
+        source = VideoSource(path)
+        found = [f.pts * source.info.time_base for f in source]
+    assert found == [time * base for time in pts]
+
+
+@few
+@given(label_maps(60000), SIZES)
+def test_resize_takes_only_values_that_are_there(
+    labels: NDArray[np.int32], size: tuple[int, int]
+) -> None:
+    resized = resize_nearest(labels, size)
+    assert resized.shape == size
+    assert set(np.unique(resized).tolist()) <= set(np.unique(labels).tolist())
+    same = (labels.shape[0], labels.shape[1])
+    assert np.array_equal(resize_nearest(labels, same), labels)
+
+
+@few
+@given(st.permutations([1, 2, 3, 4]))
+def test_storing_a_mask_in_another_mode_changes_nothing(order: list[int]) -> None:
+    labels = np.zeros((30, 46), np.int32)
+    for number, object_id in enumerate(order):
+        labels[5:25, 2 + 11 * number : 12 + 11 * number] = object_id
+    small = labels.astype(np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "m.png"
+        for image in (Image.fromarray(small), Image.fromarray(labels.astype(np.uint16))):
+            image.save(path)
+            assert np.array_equal(read_reference(path, 0, (30, 46)).labels, labels)
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=2, max_size=20, unique=True))
+def test_natural_order_is_the_order_of_the_numbers(numbers: list[int]) -> None:
+    paths = [Path(f"frame {n}.png") for n in numbers]
+    assert sorted(paths, key=natural_key) == [Path(f"frame {n}.png") for n in sorted(numbers)]
+
+
+@given(st.lists(st.text("ab01٣²-. ", min_size=1, max_size=6), min_size=2, max_size=8))
+def test_natural_order_takes_any_name(names: list[str]) -> None:
+    paths = [Path("d") / f"{name}.png" for name in names]
+    assert sorted(sorted(paths, key=natural_key)) == sorted(paths)
