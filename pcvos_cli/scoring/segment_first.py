@@ -69,7 +69,7 @@ def segment_dataset(
     try:
         output.mkdir(parents=True, exist_ok=True)
         with FileLock(output / ".pcvos.lock", timeout=0):
-            _claim(output, made_by, overwrite=overwrite)
+            _claim(dataset, output, made_by, overwrite=overwrite)
             count = len(dataset.sequences)
             for number, sequence in enumerate(dataset.sequences, 1):
                 if (output / sequence.name).is_dir():
@@ -150,26 +150,36 @@ def _all_frames(images: Path) -> Path:
     return dense if dense.is_dir() else images
 
 
-def _claim(output: Path, made_by: dict[str, Any], *, overwrite: bool) -> None:
+def _claim(
+    dataset: TruthDataset, output: Path, made_by: dict[str, Any], *, overwrite: bool
+) -> None:
     """Mark the folder as made with these settings, or refuse it."""
     path = output / SETTINGS
-    others = [p for p in output.iterdir() if p.is_dir() and p.name != WORK]
-    if others and (not path.is_file() or json.loads(path.read_text()) != made_by):
+    folders = [p for p in output.iterdir() if p.is_dir() and p.name != WORK]
+    if folders and _claimed_by(path) != made_by:
+        if not path.is_file():
+            raise OutputError(
+                f"{output}: holds folders that pcvos evaluate did not make",
+                hint="choose another folder with --output",
+            )
         if not overwrite:
             raise OutputError(
                 f"{output}: holds masks that were made with other settings",
                 hint="choose another folder with --output, or pass --overwrite",
             )
-        if not path.is_file():
-            raise OutputError(
-                f"{output}: holds folders that pcvos did not make; --overwrite leaves them alone",
-                hint="choose another folder with --output",
-            )
-        for folder in others:
-            shutil.rmtree(folder)
+        for sequence in dataset.sequences:
+            if (output / sequence.name).is_dir():
+                shutil.rmtree(output / sequence.name)
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(made_by, indent=2, sort_keys=True) + "\n")
+    part.write_text(json.dumps(made_by, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     part.replace(path)
+
+
+def _claimed_by(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _made_by(dataset: TruthDataset, settings: SegmentSettings) -> dict[str, Any]:
