@@ -20,6 +20,7 @@ from av.video.reformatter import (
 from numpy.typing import NDArray
 
 from model.errors import OutputError
+from pcvos_cli.masks.audio import AudioTracks
 from pcvos_cli.masks.drawing import draw_masks
 from pcvos_cli.masks.output import make_directory, output_errors, remove, temporary
 from pcvos_cli.video.source import Frame, VideoInfo
@@ -36,9 +37,6 @@ ENCODER_THREADS = 4
 
 MPEG4_MAX_TICKS = 65535
 """MPEG-4 part 2 cannot count finer fractions of a second than this."""
-
-AAC_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000})
-"""Samples a second that AAC can have, and players play."""
 
 
 class OverlayWriter:
@@ -64,6 +62,7 @@ class OverlayWriter:
         self._notes: list[str] = []
         self._partial = temporary(path)
         self._to_yuv = VideoReformatter()
+        self._shift: int | None = None
         self._height, self._width = info.height + info.height % 2, info.width + info.width % 2
         if (self._height, self._width) != (info.height, info.width):
             self._notes.append(
@@ -87,7 +86,7 @@ class OverlayWriter:
             )
             self._source = _open_source(info)
             self._stream = self._add_video(self._out)
-            self._audio = _AudioTracks(self._source, self._out, self._notes)
+            self._audio = AudioTracks(self._source, self._out, self._notes)
 
     @property
     def notes(self) -> list[str]:
@@ -163,11 +162,21 @@ class OverlayWriter:
             interpolation=Interpolation.BICUBIC,
             threads=1,
         )
-        picture.pts = frame.pts
+        if self._shift is None:
+            self._set_shift(frame.pts)
+        picture.pts = frame.pts + (self._shift or 0)
         picture.time_base = self._info.time_base
         picture.duration = max(1, round(1 / (self._info.fps * self._info.time_base)))
         with self._failing_whole():
             self._mux(self._stream.encode(picture))
+
+    def _set_shift(self, first_pts: int) -> None:
+        """Choose the delay of all timestamps: none, unless the video starts before 0."""
+        self._shift = max(0, -first_pts)
+        if self._shift:
+            delay = self._shift * self._info.time_base
+            self._audio.delay = delay
+            self._notes.append(f"overlay starts {float(delay):g} s late: MP4 cannot start before 0")
 
     def _mux(self, packets: Any) -> None:
         assert self._out is not None
@@ -205,90 +214,6 @@ class OverlayWriter:
         if self._source is not None:
             self._source.close()
             self._source = None
-
-
-class _AudioTracks:
-    """The source's audio, copied packet by packet as the video advances."""
-
-    def __init__(
-        self, source: InputContainer | None, out: OutputContainer, notes: list[str]
-    ) -> None:
-        self._out = out
-        self._notes = notes
-        self._tracks: dict[int, Any] = {}
-        self._encoded: dict[int, Any] = {}
-        streams = [] if source is None else list(source.streams.audio)
-        for stream in streams:
-            self._add(stream)
-        self._packets: Iterator[Any] = iter(())
-        if source is not None and self._tracks:
-            self._packets = source.demux([streams[i] for i in range(len(streams))])
-        self._held: Any = None
-
-    def _add(self, stream: Any) -> None:
-        if stream.codec_context is None:
-            self._notes.append("an audio track of unknown codec is left out of the overlay")
-            return
-        name = stream.codec_context.name
-        try:
-            self._tracks[stream.index] = self._out.add_stream_from_template(stream)
-        except (ValueError, FFmpegError):
-            rate = stream.codec_context.sample_rate
-            rate = rate if rate in AAC_RATES else 48_000
-            layout = "mono" if stream.codec_context.channels == 1 else "stereo"
-            track: Any = self._out.add_stream("aac", rate=rate)
-            track.codec_context.layout = layout
-            track.codec_context.bit_rate = 192_000
-            self._tracks[stream.index] = track
-            self._encoded[stream.index] = av.AudioResampler(
-                format=track.codec_context.format, layout=layout, rate=rate
-            )
-            self._notes.append(f"audio ({name}) encoded to AAC: MP4 cannot hold it as it is")
-
-    def copy_until(self, seconds: float | None) -> None:
-        """Write the audio up to a time, or all that is left."""
-        while True:
-            # An end-of-stream packet is empty and so counts as false: ask for None.
-            packet = self._next() if self._held is None else self._held
-            self._held = None
-            if packet is None:
-                return
-            if seconds is not None and _seconds(packet) > seconds:
-                self._held = packet
-                return
-            self._write(packet)
-
-    def _next(self) -> Any:
-        try:
-            return next(self._packets, None)
-        except FFmpegError as error:
-            self._packets = iter(())
-            self._notes.append(f"the audio ends early: {error.strerror}")
-            return None
-
-    def _write(self, packet: Any) -> None:
-        index = packet.stream.index  # stream_index is not set in the packet at the end
-        track = self._tracks.get(index)
-        if track is None:
-            return
-        resampler = self._encoded.get(index)
-        if resampler is None:
-            if packet.size:
-                if packet.dts is None:  # audio is not reordered, so one serves for the other
-                    packet.dts = packet.pts
-                packet.stream = track
-                self._out.mux(packet)
-            return
-        frames = packet.decode()
-        for frame in [*frames, *([] if packet.size else [None])]:
-            for ready in resampler.resample(frame):
-                self._out.mux(track.encode(ready))
-        if not packet.size:
-            self._out.mux(track.encode(None))
-
-
-def _seconds(packet: Any) -> float:
-    return float("inf") if packet.pts is None else float(packet.pts * packet.time_base)
 
 
 def _movie_timescale(info: VideoInfo) -> int:

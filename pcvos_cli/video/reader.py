@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -18,68 +17,15 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from model.errors import InputError
+from pcvos_cli.video.faults import Clock, Faults
 from pcvos_cli.video.source import Frame, VideoInfo
+from pcvos_cli.video.upright import Turn
 
 MAX_CORRUPT_RUN = 8
 """Undecodable packets in a row that are skipped; one more and the file is given up."""
 
 FALLBACK_FPS = Fraction(25)
 """Frame rate assumed for synthesised timestamps where the container gives none."""
-
-
-@dataclass
-class _Faults:
-    """What went wrong during one pass over the file, in counts."""
-
-    corrupt_packets: int = 0
-    first_corrupt: int | None = None
-    damaged_frames: int = 0
-    first_damaged: int | None = None
-    missing_pts: int = 0
-    backward_pts: int = 0
-    rescaled_frames: int = 0
-    broken_off: bool = False
-    truncated_at: int | None = None
-    promised: int | None = None
-    notes: list[str] = field(default_factory=list)
-
-    def add_corrupt(self, frame: int) -> None:
-        """Count a packet that was skipped while ``frame`` was due."""
-        self.corrupt_packets += 1
-        if self.first_corrupt is None:
-            self.first_corrupt = frame
-
-    def add_damaged(self, frame: int) -> None:
-        """Count a frame that the decoder had to patch up."""
-        self.damaged_frames += 1
-        if self.first_damaged is None:
-            self.first_damaged = frame
-
-    def sentences(self) -> list[str]:
-        """Return one sentence for each kind of fault."""
-        out = list(self.notes)
-        if self.corrupt_packets:
-            out.append(
-                f"{self.corrupt_packets} corrupt packet(s) skipped, "
-                f"the first near frame {self.first_corrupt}"
-            )
-        if self.damaged_frames:
-            out.append(
-                f"{self.damaged_frames} frame(s) decoded with damage, "
-                f"the first is frame {self.first_damaged}"
-            )
-        if self.truncated_at is not None:
-            of = "" if self.promised is None else f" of {self.promised}"
-            out.append(f"the file is truncated: it ends after {self.truncated_at}{of} frames")
-        if self.missing_pts:
-            out.append(f"{self.missing_pts} frame(s) without a timestamp: synthesised")
-        if self.backward_pts:
-            out.append(f"{self.backward_pts} timestamp(s) did not advance: moved forward")
-        if self.rescaled_frames:
-            out.append(
-                f"{self.rescaled_frames} frame(s) of another size scaled to that of the first"
-            )
-        return out
 
 
 class VideoSource:
@@ -98,7 +44,7 @@ class VideoSource:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._faults = _Faults()
+        self._faults = Faults()
         self._closed = False
         self._running: list[Generator[Frame, None, None]] = []
         with contextlib.closing(_open(path)) as container:
@@ -110,10 +56,10 @@ class VideoSource:
                     f"{path}: no frame could be decoded",
                     hint="the file is empty, damaged or encrypted; re-encode it with ffmpeg",
                 )
-            self._turn = _Turn.of(first)
+            self._turn = Turn.of(first)
             self._coded_size = (first.height, first.width)
             self._info = self._describe(container, stream)
-        self._faults = _Faults()
+        self._faults = Faults()
 
     def _describe(self, container: InputContainer, stream: VideoStream) -> VideoInfo:
         height, width = self._turn.size(self._coded_size)
@@ -160,17 +106,17 @@ class VideoSource:
         """
         if self._closed:
             raise ValueError(f"{self._path}: the source is closed")
-        self._faults = _Faults()
+        self._faults = Faults()
         frames = self._frames(self._faults)
         self._running.append(frames)
         return frames
 
-    def _frames(self, faults: _Faults) -> Generator[Frame, None, None]:
+    def _frames(self, faults: Faults) -> Generator[Frame, None, None]:
         # The container lives and dies inside this generator, so that it is never closed
         # under a thread that is decoding from it.
         with contextlib.closing(_open(self._path)) as container:
             stream = _video_stream(container, self._path)
-            clock = _Clock(self._info, faults, has_pts=container.format.name != "avi")
+            clock = Clock(self._info, faults, has_pts=container.format.name != "avi")
             to_rgb = VideoReformatter()
             decoded = _decode(container, stream, faults, self._path)
             with contextlib.closing(decoded):
@@ -185,7 +131,7 @@ class VideoSource:
                     )
 
     def _rgb(
-        self, picture: av.VideoFrame, to_rgb: VideoReformatter, faults: _Faults
+        self, picture: av.VideoFrame, to_rgb: VideoReformatter, faults: Faults
     ) -> NDArray[np.uint8]:
         """Convert to upright RGB, from the colour space and range that the frame declares."""
         height, width = self._coded_size
@@ -224,98 +170,6 @@ class VideoSource:
 _VIDEO_TO_FULL_RANGE = np.clip(
     np.rint((np.arange(256, dtype=np.float64) - 16) * 255 / 219), 0, 255
 ).astype(np.uint8)
-
-
-@dataclass(frozen=True, slots=True)
-class _Turn:
-    """How stored frames are turned upright: transpose, then mirror.
-
-    Attributes:
-        transpose: Swap rows and columns first.
-        mirror_rows: Then reverse the order of the rows.
-        mirror_columns: Then reverse the order of the columns.
-    """
-
-    transpose: bool = False
-    mirror_rows: bool = False
-    mirror_columns: bool = False
-
-    @classmethod
-    def of(cls, picture: av.VideoFrame) -> "_Turn":
-        """Read the display matrix; the nearest multiple of 90 degrees, mirrored or not."""
-        try:
-            side_data = cast(Any, picture.side_data)["DISPLAYMATRIX"]
-        except KeyError:
-            return cls()
-        # 16.16 fixed point, row vectors: (x, y) goes to (a x + c y, b x + d y).
-        a, b, _, c, d = np.frombuffer(bytes(side_data), np.int32)[:5].tolist()
-        if abs(a) + abs(d) >= abs(b) + abs(c):
-            return cls(False, d < 0, a < 0)
-        return cls(True, b < 0, c < 0)
-
-    @property
-    def degrees(self) -> int:
-        """Counter-clockwise rotation; a mirror image counts as its rotation."""
-        if self.transpose:
-            return 90 if self.mirror_rows else 270
-        return 180 if self.mirror_rows and self.mirror_columns else 0
-
-    def size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Return the displayed ``(height, width)`` of a stored one."""
-        return (size[1], size[0]) if self.transpose else size
-
-    def apply(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Turn ``(H, W, 3)`` upright; contiguous."""
-        if self.transpose:
-            rgb = rgb.transpose(1, 0, 2)
-        rows = slice(None, None, -1 if self.mirror_rows else 1)
-        columns = slice(None, None, -1 if self.mirror_columns else 1)
-        return np.ascontiguousarray(rgb[rows, columns])
-
-
-class _Clock:
-    """Timestamps that exist and increase, as every writer needs them.
-
-    Like FFmpeg's ``best_effort_timestamp``, which PyAV does not offer: a frame's pts, or
-    its dts where the container has no pts (AVI) or they turn out worse.
-    """
-
-    def __init__(self, video: VideoInfo, faults: _Faults, *, has_pts: bool) -> None:
-        self._step = max(1, round(1 / (video.fps * video.time_base)))
-        self._faults = faults
-        self._last: int | None = None
-        self._last_pts: int | None = None
-        self._last_dts: int | None = None
-        self._faulty_pts, self._faulty_dts = (0, 0) if has_pts else (1, 0)
-        self._duration = self._step
-
-    def pts(self, picture: av.VideoFrame) -> int:
-        """Return the frame's own timestamp, or the next one that makes sense."""
-        pts = self._guess(picture.pts, picture.dts)
-        if pts is None:
-            self._faults.missing_pts += 1
-            pts = 0 if self._last is None else self._last + self._duration
-        elif self._last is not None and pts <= self._last:
-            self._faults.backward_pts += 1
-            pts = self._last + 1
-        self._last = pts
-        self._duration = picture.duration or self._step
-        return pts
-
-    def _guess(self, pts: int | None, dts: int | None) -> int | None:
-        """Return the one of the two that has been the more regular so far."""
-        if dts is not None:
-            self._faulty_dts += self._last_dts is not None and dts <= self._last_dts
-            self._last_dts = dts
-        elif pts is not None:
-            self._last_dts = pts
-        if pts is not None:
-            self._faulty_pts += self._last_pts is not None and pts <= self._last_pts
-            self._last_pts = pts
-        elif dts is not None:
-            self._last_pts = dts
-        good = self._faulty_pts <= self._faulty_dts
-        return pts if pts is not None and (good or dts is None) else dts
 
 
 def _open(path: Path) -> InputContainer:
@@ -364,7 +218,7 @@ def _is_still(stream: VideoStream) -> bool:
     return bool(stream.disposition & stills)
 
 
-def _packets(container: InputContainer, faults: _Faults) -> Iterator[Any]:
+def _packets(container: InputContainer, faults: Faults) -> Iterator[Any]:
     """Yield the packets of all streams, going on after a read error where that is possible."""
     failures = 0
     while True:
@@ -382,7 +236,7 @@ def _packets(container: InputContainer, faults: _Faults) -> Iterator[Any]:
 
 
 def _decode(
-    container: InputContainer, stream: VideoStream, faults: _Faults, path: Path
+    container: InputContainer, stream: VideoStream, faults: Faults, path: Path
 ) -> Generator[av.VideoFrame, None, None]:
     """Yield decoded frames; skip what cannot be decoded, within limits."""
     done = read = run = 0

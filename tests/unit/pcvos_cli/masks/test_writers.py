@@ -216,6 +216,20 @@ def test_overlay_keeps_the_times_exactly(
         assert expected == [p * options["time_base"] for p in options["pts"]]
 
 
+def test_overlay_of_a_video_that_starts_before_0_keeps_all_frames(tmp_path: Path) -> None:
+    source = VideoSource(write_video(tmp_path / "v.mp4", audio="aac"))
+    writer = OverlayWriter(tmp_path / "o.mp4", source.info)
+    early = round(Fraction(1, 5) / source.info.time_base)
+    for picture in source:
+        moved = Frame(picture.index, picture.name, picture.pts - early, picture.rgb)
+        writer.write(moved, np.zeros((48, 64), np.int32), None)
+    writer.close()
+    assert times_of(tmp_path / "o.mp4") == times_of(tmp_path / "v.mp4")
+    before, after = packets_of(tmp_path / "v.mp4", "audio"), packets_of(tmp_path / "o.mp4", "audio")
+    assert float(after[0][0] - before[0][0]) == pytest.approx(0.2, abs=0.002)
+    assert writer.notes == ["overlay starts 0.2 s late: MP4 cannot start before 0"]
+
+
 @pytest.mark.parametrize(
     ("ending", "audio"), [("mp4", "aac"), ("mkv", "flac"), ("mkv", "libopus"), ("mkv", "mp2")]
 )

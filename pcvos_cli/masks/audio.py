@@ -1,0 +1,109 @@
+"""The audio of a source, carried over into another file."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.error import FFmpegError
+
+AAC_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000})
+"""Samples a second that AAC can have, and players play."""
+
+
+class AudioTracks:
+    """The source's audio, copied packet by packet as the video advances.
+
+    Attributes:
+        delay: Seconds that are added to every timestamp.
+    """
+
+    def __init__(
+        self, source: InputContainer | None, out: OutputContainer, notes: list[str]
+    ) -> None:
+        self._out = out
+        self._notes = notes
+        self.delay = Fraction(0)
+        self._tracks: dict[int, Any] = {}
+        self._encoded: dict[int, Any] = {}
+        streams = [] if source is None else list(source.streams.audio)
+        for stream in streams:
+            self._add(stream)
+        self._packets: Iterator[Any] = iter(())
+        if source is not None and self._tracks:
+            self._packets = source.demux([streams[i] for i in range(len(streams))])
+        self._held: Any = None
+
+    def _add(self, stream: Any) -> None:
+        if stream.codec_context is None:
+            self._notes.append("an audio track of unknown codec is left out of the overlay")
+            return
+        name = stream.codec_context.name
+        try:
+            self._tracks[stream.index] = self._out.add_stream_from_template(stream)
+        except (ValueError, FFmpegError):
+            rate = stream.codec_context.sample_rate
+            rate = rate if rate in AAC_RATES else 48_000
+            layout = "mono" if stream.codec_context.channels == 1 else "stereo"
+            track: Any = self._out.add_stream("aac", rate=rate)
+            track.codec_context.layout = layout
+            track.codec_context.bit_rate = 192_000
+            self._tracks[stream.index] = track
+            self._encoded[stream.index] = av.AudioResampler(
+                format=track.codec_context.format, layout=layout, rate=rate
+            )
+            self._notes.append(f"audio ({name}) encoded to AAC: MP4 cannot hold it as it is")
+
+    def copy_until(self, seconds: float | None) -> None:
+        """Write the audio up to a time, or all that is left."""
+        while True:
+            # An end-of-stream packet is empty and so counts as false: ask for None.
+            packet = self._next() if self._held is None else self._held
+            self._held = None
+            if packet is None:
+                return
+            if seconds is not None and _seconds(packet) + self.delay > seconds:
+                self._held = packet
+                return
+            self._write(packet)
+
+    def _next(self) -> Any:
+        try:
+            return next(self._packets, None)
+        except FFmpegError as error:
+            self._packets = iter(())
+            self._notes.append(f"the audio ends early: {error.strerror}")
+            return None
+
+    def _write(self, packet: Any) -> None:
+        index = packet.stream.index  # stream_index is not set in the packet at the end
+        track = self._tracks.get(index)
+        if track is None:
+            return
+        if self.delay and packet.size:
+            ticks = round(self.delay / _as_fraction(packet.time_base))
+            packet.pts = None if packet.pts is None else packet.pts + ticks
+            packet.dts = None if packet.dts is None else packet.dts + ticks
+        resampler = self._encoded.get(index)
+        if resampler is None:
+            if packet.size:
+                if packet.dts is None:  # audio is not reordered, so one serves for the other
+                    packet.dts = packet.pts
+                packet.stream = track
+                self._out.mux(packet)
+            return
+        frames = packet.decode()
+        for frame in [*frames, *([] if packet.size else [None])]:
+            for ready in resampler.resample(frame):
+                self._out.mux(track.encode(ready))
+        if not packet.size:
+            self._out.mux(track.encode(None))
+
+
+def _seconds(packet: Any) -> float:
+    return float("inf") if packet.pts is None else float(packet.pts * packet.time_base)
+
+
+def _as_fraction(value: Any) -> Fraction:
+    return Fraction(int(value.numerator), int(value.denominator))

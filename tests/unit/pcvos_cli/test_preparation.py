@@ -1,0 +1,59 @@
+"""The plan's numbers are those of the run."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.config import PCVOS_LITE
+from model.inference.clips import iter_clips
+from model.types import ReferenceMask
+from pcvos_cli.preparation import count_clips, memory_megabytes
+from pcvos_cli.video.working_size import resize_frame, working_size
+
+
+@given(data=st.data(), frames=st.integers(1, 40), interval=st.integers(1, 12))
+def test_clips_are_counted_as_they_come(data: st.DataObject, frames: int, interval: int) -> None:
+    given_on = data.draw(st.sets(st.integers(0, frames - 1), min_size=1, max_size=4))
+    start = min(given_on)
+    references = {f: ReferenceMask(f, torch.ones(16, 16), (1,)) for f in given_on}
+    pixels = [np.zeros((16, 16, 3), np.uint8)] * (frames - start)
+    clips = list(iter_clips(pixels, references, interval=interval, start=start))
+    remembered = 0
+    for position, clip in enumerate(clips):
+        # As ClipSegmenter.segment: predictions when due (not the first clip), references always.
+        remembered += position > 0 and clip.due and not clip.final
+        remembered += clip.reference is not None and not clip.final
+    assert count_clips(start, frames, references, interval) == (len(clips), remembered)
+
+
+def test_unknown_lengths_stay_unknown() -> None:
+    assert count_clips(0, None, {0}, 10) == (None, None)
+    assert memory_megabytes(PCVOS_LITE, None, (480, 854), 1) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "short_edge", "expected"),
+    [
+        ((1080, 1920), 480, (480, 853)),
+        ((1920, 1080), 480, (853, 480)),
+        ((480, 854), 480, (480, 854)),
+        ((240, 320), 480, (240, 320)),
+        ((1080, 1920), None, (1080, 1920)),
+        ((2, 4000), 1, (1, 2000)),
+    ],
+)
+def test_working_size(
+    source: tuple[int, int], short_edge: int | None, expected: tuple[int, int]
+) -> None:
+    assert working_size(source, short_edge) == expected
+
+
+def test_frames_are_resized_as_pillow_does() -> None:
+    from PIL import Image
+
+    rgb = np.random.default_rng(0).integers(0, 255, (90, 160, 3), dtype=np.uint8)
+    expected = np.asarray(Image.fromarray(rgb).resize((71, 40), Image.Resampling.BICUBIC))
+    difference = resize_frame(rgb, (40, 71)).astype(int) - expected
+    assert np.abs(difference).max() <= 1
