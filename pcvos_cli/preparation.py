@@ -137,16 +137,19 @@ def count_clips(
     """
     if frames is None:
         return None, None
-    clips, memory, begin = 0, 0, start
-    for end in sorted({*references, frames - 1}):
+    last = frames - 1
+    clips, memory, begin = 1, int(start != last), start + 1  # The first clip is one frame.
+    for end in sorted({last, *references}):
         length = end - begin + 1
+        if length < 1:
+            continue
         clips += -(-length // interval)
-        # The last frame of the video is never needed again.
-        memory += length // interval - (end == frames - 1 and length % interval == 0)
-        memory += end != frames - 1
+        memory += length // interval
+        if end == last:
+            memory -= length % interval == 0  # Nothing follows that would read it.
+        else:
+            memory += 1  # A reference frame; if it is also due, it enters twice.
         begin = end + 1
-    if interval == 1:
-        memory -= 1  # The first clip is full at one frame, yet enters only once.
     return clips, memory
 
 

@@ -1,0 +1,73 @@
+"""``pcvos weights``: import, list, verify."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.checkpoint import load_checkpoint, load_model
+from model.config import PRESETS
+from tests.support.cli import pcvos
+
+
+def test_list_names_every_preset() -> None:
+    text = pcvos("weights", "list").stdout
+    document = json.loads(pcvos("weights", "list", "--json").stdout)
+    assert all(name in text for name in PRESETS)
+    shipped = {entry["model"] for entry in document["weights"]}
+    assert shipped | set(document["models_without_weights"]) == set(PRESETS)
+
+
+def test_verify_says_whole_or_fails(lite_weights: Path, tmp_path: Path) -> None:
+    result = pcvos("weights", "verify", lite_weights)
+    assert result.exit_code == 0, result.stderr
+    assert hashlib.sha256(lite_weights.read_bytes()).hexdigest() in result.stdout
+    assert "not a shipped file" in result.stdout
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(lite_weights.read_bytes()[:-100])
+    assert pcvos("weights", "verify", lite_weights, cut).exit_code == 5
+    assert pcvos("weights", "verify").exit_code == 0
+
+
+def test_import_prints_the_hash_of_a_file_that_loads(published_stcn: Path, tmp_path: Path) -> None:
+    out = tmp_path / "stcn.safetensors"
+    result = pcvos("weights", "import", published_stcn, "--out", out)
+    assert result.exit_code == 0, result.stderr
+    sha256 = hashlib.sha256(out.read_bytes()).hexdigest()
+    assert result.stdout == f"{sha256}  {out}\n"
+    assert load_checkpoint(out).sha256 == sha256
+    assert load_model(out).config.name == "stcn-r50"
+
+    refused = pcvos("weights", "import", published_stcn, "--out", out)
+    assert refused.exit_code == 6
+    again = pcvos("weights", "import", published_stcn, "--out", out, "--overwrite", "--json")
+    assert json.loads(again.stdout)["sha256"] == sha256
+    wrong = pcvos("weights", "import", published_stcn, "--out", tmp_path / "x.pth")
+    assert wrong.exit_code == 2
+
+
+def test_import_refuses_other_networks(tmp_path: Path) -> None:
+    foreign = tmp_path / "other.pth"
+    torch.save({"backbone.weight": torch.zeros(3)}, foreign)
+    result = pcvos("weights", "import", foreign, "--out", tmp_path / "x.safetensors")
+    assert result.exit_code == 5
+    assert str(foreign) in result.stderr
+    assert not (tmp_path / "x.safetensors").exists()
+
+
+@pytest.fixture(scope="module")
+def published_stcn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file in the published STCN layout: PCVOS's without the refinement."""
+    from tests.support.shared import shared
+
+    script = shared("parity", "make_state.py")
+    path = tmp_path_factory.mktemp("published") / "stcn.pth"
+    subprocess.run([sys.executable, script, path], check=True, timeout=60)
+    state = torch.load(path, weights_only=True)
+    parts = ("refine_transformer.", "input_proj.")
+    torch.save({k: v for k, v in state.items() if not k.startswith(parts)}, path)
+    return path
