@@ -1,6 +1,6 @@
 """Trunks: well-known image networks, cut at stride 16."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import timm
 import torch
@@ -65,6 +65,10 @@ class EfficientNetLite0Trunk(nn.Module):
             "tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=(1, 2, 3)
         )
         f4, f8, f16 = self.net.feature_info.channels()
+        # timm keeps and runs the stages beyond the last feature: three quarters of the
+        # weights and, at stride 32, a quarter of the time, for nothing.
+        self.net.blocks = self.net.blocks[: self.net.feature_info.get_dicts()[-1]["stage"]]
+        self.register_load_state_dict_pre_hook(_drop_later_stages)
         self.widths: tuple[int, int, int] = (f4, f8, f16)
         mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
         self.register_buffer("scale", (std * 255 / 128).view(3, 1, 1), persistent=False)
@@ -74,6 +78,18 @@ class EfficientNetLite0Trunk(nn.Module):
         """Map ``(B, 3, H, W)`` to features at strides 4, 8 and 16."""
         f4, f8, f16 = self.net(frames * self.scale + self.offset)
         return f4, f8, f16
+
+
+def _drop_later_stages(
+    trunk: nn.Module, state: dict[str, Any], prefix: str, *_others: object
+) -> None:
+    """Accept weights of the whole network, as they are published."""
+    assert isinstance(trunk, EfficientNetLite0Trunk)
+    kept = len(trunk.net.blocks)
+    start = f"{prefix}net.blocks."
+    for name in [name for name in state if name.startswith(start)]:
+        if int(name.removeprefix(start).partition(".")[0]) >= kept:
+            del state[name]
 
 
 def resnet50_trunk() -> ResNetTrunk:

@@ -280,6 +280,7 @@ def _train(
 ) -> None:
     import torch
 
+    from model.training.allocation import keep_freed_memory
     from model.training.distributed import joined, processes_of_environment
     from model.training.loop import fit
     from pcvos_cli.preparation import choose_device
@@ -289,6 +290,8 @@ def _train(
         torch.set_num_threads(threads)
     processes = processes_of_environment()
     chosen = choose_device(device)
+    if chosen.type == "cpu":
+        keep_freed_memory()
     if chosen.type == "cuda" and processes.count > 1:
         chosen = torch.device("cuda", processes.local_rank)
     if not processes.leads:
