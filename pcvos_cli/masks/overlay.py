@@ -23,6 +23,7 @@ from model.errors import OutputError
 from pcvos_cli.masks.audio import AudioTracks
 from pcvos_cli.masks.drawing import draw_masks
 from pcvos_cli.masks.output import make_directory, output_errors, remove, temporary
+from pcvos_cli.video.reader import SCALER_THREADS
 from pcvos_cli.video.source import Frame, VideoInfo
 
 ENCODERS: dict[str, dict[str, str]] = {
@@ -160,7 +161,7 @@ class OverlayWriter:
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
             interpolation=Interpolation.BICUBIC,
-            threads=1,
+            threads=SCALER_THREADS,
         )
         if self._shift is None:
             self._set_shift(frame.pts)

@@ -9,6 +9,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from pcvos_cli.video.reader import SCALER_THREADS
+
 
 def pictures(
     count: int = 6, size: tuple[int, int] = (48, 64), seed: int = 0
@@ -104,7 +106,10 @@ def write_video(
         for rgb, timestamp in zip(frames, pts, strict=True):
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
             picture = picture.reformat(
-                format=pix_fmt, dst_colorspace=colorspace, dst_color_range=color_range
+                format=pix_fmt,
+                dst_colorspace=colorspace,
+                dst_color_range=color_range,
+                threads=SCALER_THREADS,
             )
             picture.pts, picture.time_base = timestamp, time_base
             container.mux(stream.encode(picture))
