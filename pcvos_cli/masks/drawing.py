@@ -25,7 +25,7 @@ def draw_masks(rgb: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.
         ``(H, W, 3)`` uint8.
     """
     drawn = rgb.copy()
-    line = max(1, round(min(labels.shape) / 360))
+    line = max(1, round(min(labels.shape) / 240))
     outlines = []
     # Each object is handled within its box, so many small ones cost no more than one large.
     for index, box in enumerate(find_objects(labels)):
