@@ -56,6 +56,7 @@ class EfficientNetLite0Trunk(nn.Module):
     everywhere else, and are converted here.
     """
 
+    net: Any  # timm's class is untyped.
     scale: Tensor
     offset: Tensor
 
@@ -68,7 +69,7 @@ class EfficientNetLite0Trunk(nn.Module):
         # timm keeps and runs the stages beyond the last feature: three quarters of the
         # weights and, at stride 32, a quarter of the time, for nothing.
         self.net.blocks = self.net.blocks[: self.net.feature_info.get_dicts()[-1]["stage"]]
-        self.register_load_state_dict_pre_hook(_drop_later_stages)
+        self.register_load_state_dict_pre_hook(_drop_later_stages)  # type: ignore[no-untyped-call]
         self.widths: tuple[int, int, int] = (f4, f8, f16)
         mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
         self.register_buffer("scale", (std * 255 / 128).view(3, 1, 1), persistent=False)

@@ -130,7 +130,7 @@ def _score(
     def resized(path: Path) -> NDArray[np.uint8]:
         image = read_image(path)
         if image.shape[:2] == (rows, columns):
-            return image
+            return image.copy()  # What torch wraps must be writable.
         return cv2.resize(image, (columns, rows), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
 
     first = np.where(truth[0] == _VOID, 0, truth[0]).astype(np.uint8)
