@@ -26,6 +26,7 @@ def build_pcvos(config: PCVOSConfig) -> PCVOS:
         local_key_width=config.local_key_width if refines else None,
         query_value_width=config.query_value_width,
         unit_keys=config.unit_keys,
+        position_keys=config.position_keys,
         kernel=config.key_kernel,
     )
     value_encoder: TrunkValueEncoder | SharedValueEncoder = (

@@ -45,6 +45,7 @@ class PCVOSConfig:
         mask_readout: Also carry the masks themselves through the affinity, as 4 x 4
             sub-blocks of a cell, and give the decoder this propagated mask (lite).
         unit_keys: L2-normalise keys before scaling, so that similarity is a cosine.
+        position_keys: Two of the C_k channels are a cell's row and column (lite).
         key_kernel: Side of the key projection's kernel.
         decoder_kernel: Side of the decoder's skip and shortcut kernels.
         decoder_widths: Channels at strides 16, 8 and 4.
@@ -60,6 +61,7 @@ class PCVOSConfig:
     query_value_width: int = 512
     mask_readout: bool = False
     unit_keys: bool = False
+    position_keys: bool = False
     key_kernel: int = 3
     decoder_kernel: int = 3
     decoder_widths: tuple[int, int, int] = (512, 256, 256)
@@ -115,6 +117,7 @@ PCVOS_LITE = PCVOSConfig(
     query_value_width=64,
     mask_readout=True,
     unit_keys=True,
+    position_keys=True,
     key_kernel=1,
     decoder_kernel=1,
     decoder_widths=(96, 48, 24),

@@ -12,8 +12,11 @@ from model.network.blocks import FeatureFusion, ResBlock
 from model.ops.masks import masks_to_cells, others
 from model.types import KeyFeatures
 
-COSINE_TEMPERATURE = 0.07
+COSINE_TEMPERATURE = 0.05
 """Initial softmax temperature of cosine similarities between unit keys."""
+
+POSITION_SIGMA = 4.0
+"""Initial reach, in cells of stride 16, over which a match loses ``exp(-1/2)`` of its weight."""
 
 
 class KeyEncoder(nn.Module):
@@ -26,7 +29,9 @@ class KeyEncoder(nn.Module):
         local_key_width: C_k', or ``None`` without refinement.
         query_value_width: Channels of the feature that joins the readout in the decoder.
         unit_keys: Scale keys to one length. Squared distance then is a cosine.
-        kernel: Side of the projections' kernels.
+        position_keys: Two of the key's channels are the cell's row and column, so that
+            similarity falls with the distance in the picture. How fast is learned.
+        kernel: Side of the key projection's kernel.
     """
 
     def __init__(
@@ -38,11 +43,13 @@ class KeyEncoder(nn.Module):
         local_key_width: int | None,
         query_value_width: int,
         unit_keys: bool,
+        position_keys: bool = False,
         kernel: int = 3,
     ) -> None:
         super().__init__()
         self.trunk = trunk
-        self.key = nn.Conv2d(trunk_width, key_width, kernel, padding=kernel // 2)
+        seen_width = key_width - 2 if position_keys else key_width
+        self.key = nn.Conv2d(trunk_width, seen_width, kernel, padding=kernel // 2)
         self.local_key = (
             nn.Conv2d(trunk_width, local_key_width, 3, padding=1) if local_key_width else None
         )
@@ -50,6 +57,8 @@ class KeyEncoder(nn.Module):
         # With keys of length s, similarity is 2 s^2 cos / sqrt(C_k) plus a constant.
         length = math.sqrt(math.sqrt(key_width) / (2 * COSINE_TEMPERATURE))
         self.key_length = nn.Parameter(torch.tensor(length)) if unit_keys else None
+        scale = math.sqrt(math.sqrt(key_width) / 2) / POSITION_SIGMA
+        self.position_scale = nn.Parameter(torch.tensor(scale)) if position_keys else None
 
     def forward(self, frames: Tensor) -> KeyFeatures:
         """Encode ``(B, 3, H, W)`` normalised frames, H and W multiples of 16."""
@@ -57,8 +66,17 @@ class KeyEncoder(nn.Module):
         key = self.key(f16)
         if self.key_length is not None:
             key = functional.normalize(key, dim=1) * self.key_length
+        if self.position_scale is not None:
+            key = torch.cat((key, _positions(key) * self.position_scale), dim=1)
         local_key = None if self.local_key is None else self.local_key(f16)
         return KeyFeatures(key, local_key, self.query_value(f16), f16, f8, f4)
+
+
+def _positions(x: Tensor) -> Tensor:
+    """Return the row and column of each cell of ``(B, C, h, w)``, as ``(B, 2, h, w)``."""
+    rows, columns = (torch.arange(n, dtype=x.dtype, device=x.device) for n in x.shape[-2:])
+    grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
+    return grid.expand(x.shape[0], -1, -1, -1)
 
 
 class ValueEncoder(Protocol):

@@ -1,0 +1,87 @@
+"""The bank: keys once, values by group, provisional memory gone with the clip."""
+
+import pytest
+import torch
+
+from model.memory.affinity import read_memory
+from model.memory.bank import Memory, MemoryBank
+from model.memory.progressive import progressive_read
+
+
+def frame_value(seed: int, objects: list[int]) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(seed)
+    key = torch.randn(4, 2, 3, generator=generator)
+    return key, {i: torch.randn(5, 2, 3, generator=generator) for i in objects}
+
+
+def test_a_group_reads_from_the_frame_on_which_it_entered() -> None:
+    bank = MemoryBank()
+    frames = [frame_value(0, [7]), frame_value(1, [7]), frame_value(2, [7, 2, 9])]
+    for key, values in frames:
+        bank.add(key, values)
+    assert bank.object_ids() == (7, 2, 9)
+    first, second = bank.memories()
+    assert first.key.shape == (1, 4, 18)
+    assert second.key.shape == (1, 4, 6)
+    assert torch.equal(second.key[0], frames[2][0].flatten(1))
+    for n, (_, values) in enumerate(frames):
+        assert torch.equal(first.value[0, 0, :, 6 * n : 6 * n + 6], values[7].flatten(1))
+    assert torch.equal(second.value[0, 1], frames[2][1][9].flatten(1))
+
+
+def test_keys_are_stored_once() -> None:
+    bank = MemoryBank()
+    bank.add(*frame_value(0, [1]))
+    bank.add(*frame_value(1, [1, 2]))
+    first, second = bank.memories()
+    storages = {m.key.untyped_storage().data_ptr() for m in (first, second)}
+    assert len(storages) == 1
+
+
+def test_growing_keeps_what_was_there() -> None:
+    bank = MemoryBank()
+    frames = [frame_value(n, [1]) for n in range(9)]
+    for key, values in frames:
+        bank.add(key, values)
+    keys = torch.cat([key.flatten(1) for key, _ in frames], dim=1)
+    assert torch.equal(bank.memories()[0].key[0], keys)
+
+
+def test_an_object_without_a_value_is_refused() -> None:
+    bank = MemoryBank()
+    bank.add(*frame_value(0, [1, 2]))
+    with pytest.raises(ValueError, match=r"objects \[2\]"):
+        bank.add(*frame_value(1, [1]))
+
+
+def some_clip(frames: int) -> tuple[torch.Tensor, Memory]:
+    generator = torch.Generator().manual_seed(3)
+    query = torch.randn(1, 4, frames, 2, 3, generator=generator)
+    memory = Memory(
+        torch.randn(1, 4, 10, generator=generator), torch.randn(1, 2, 5, 10, generator=generator)
+    )
+    return query, memory
+
+
+@pytest.mark.parametrize("frames", [1, 4, 5])
+def test_progressive_equals_parallel_in_clips_no_longer_than_the_interval(frames: int) -> None:
+    query, memory = some_clip(frames)
+    progressive = progressive_read(query, memory, interval=5, top_k=3)
+    assert torch.equal(progressive, progressive_read(query, memory, interval=None, top_k=3))
+
+
+def test_progressive_matches_equation_4() -> None:
+    """Three segments of two frames, memory extended by hand with each segment's last frame."""
+    query, memory = some_clip(6)
+    key, value = memory.key, memory.value
+    expected = []
+    for start in (0, 2, 4):
+        segment = query[:, :, start : start + 2]
+        read = read_memory(segment.flatten(2), key, value).unflatten(-1, (2, 2, 3))
+        expected.append(read)
+        key = torch.cat((key, segment[:, :, 1].flatten(2)), dim=2)
+        value = torch.cat((value, read[:, :, :, 1].flatten(3)), dim=3)
+    before = memory.key.clone()
+    actual = progressive_read(query, memory, interval=2)
+    assert torch.allclose(actual, torch.cat(expected, dim=3), atol=1e-6)
+    assert torch.equal(memory.key, before)
