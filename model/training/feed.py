@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from model.data.mixing import MixedDataset, start_worker
@@ -98,6 +99,7 @@ def open_feed(
         batch_sampler=positions,
         num_workers=workers,
         collate_fn=collate_or_error,
+        generator=torch.Generator(),  # The global one stays as a resumed run finds it.
         pin_memory=pin_memory,
         **options,
     )

@@ -189,6 +189,7 @@ class _Run:
         self.config, self.folder, self.device = config, folder, device
         self.processes, self.reporter, self.should_stop = processes, reporter, should_stop
         state = load_state(folder / STATE) if resume else None
+        torch.manual_seed(config.seed)
         self.data = open_data(config)
         if config.validation.folder:
             find_sequences(Path(config.validation.folder), config.validation.frames)
@@ -250,7 +251,7 @@ class _Run:
             self.seconds += time.perf_counter() - started
             self._after_step()
             stopped = self.processes.any(self.should_stop(), self.device)
-        if not self._saved_now():
+        if self.step > self.first and not self._saved_now():
             self._save()
         self.processes.wait()
         return FitReport(
@@ -334,27 +335,21 @@ class _Run:
         """Score the averaged network on the leading process; keep the weights if they are best."""
         if self.processes.leads:
             started = time.perf_counter()
-            score = validate(
-                self._exported(),
-                self.config.validation,
-                device=self.device,
-                should_stop=self.should_stop,
-            )
+            score = validate(self._exported(), self.config.validation, device=self.device)
             self.model.train()
-            if score is not None:
-                best = self.best is None or score.mean > self.best
-                if best:
-                    self.best = score.mean
-                    self._export(BEST)
-                self._write_line(
-                    {
-                        "step": self.step,
-                        "validation": score.mean,
-                        "by_sequence": score.by_sequence,
-                        "seconds": time.perf_counter() - started,
-                    }
-                )
-                self.reporter.validated(self.step, score, best)
+            best = self.best is None or score.mean > self.best
+            if best:
+                self.best = score.mean
+                self._export(BEST)
+            self._write_line(
+                {
+                    "step": self.step,
+                    "validation": score.mean,
+                    "by_sequence": score.by_sequence,
+                    "seconds": time.perf_counter() - started,
+                }
+            )
+            self.reporter.validated(self.step, score, best)
         self.processes.wait()
         self.window_started = time.perf_counter()
 
@@ -402,7 +397,7 @@ class _Run:
             self.optimiser.load_state_dict(state.optimiser)
         except (RuntimeError, ValueError) as error:
             raise WeightsError(
-                f"{self.folder / STATE} does not fit its own recipe: {str(error).splitlines()[0]}",
+                f"{self.folder / STATE} does not fit its own recipe: {str(error).partition(chr(10))[0]}",
                 hint="start anew with --init and last.safetensors",
             ) from error
         self.scaler.load_state_dict(state.scaler)

@@ -6,6 +6,7 @@ from model.data.mixing import Ingredient, MixedDataset
 from model.data.opening import detect_kind, open_training_source
 from model.data.sampling import GapSchedule
 from model.data.synthetic import SyntheticVideo
+from model.errors import InputError
 from model.training.config import TrainConfig
 
 
@@ -29,6 +30,11 @@ def open_data(config: TrainConfig) -> MixedDataset:
         share = data.synthetic_share if data.sets else None
         ingredients.append(Ingredient(synthetic, probability=share))
     for root in map(Path, data.sets):
+        kind = detect_kind(root)
+        if config.stage == "image" and kind in ("davis", "youtube-vos"):
+            raise InputError(
+                f"{root}: videos, but stage image trains on stills", hint="use --stage video"
+            )
         source = open_training_source(
             root,
             size=(samples.crop, samples.crop),
@@ -36,7 +42,7 @@ def open_data(config: TrainConfig) -> MixedDataset:
             clip_length=samples.clip_length,
             max_objects=samples.max_objects,
         )
-        repeat = data.davis_repeat if detect_kind(root) == "davis" else 1
+        repeat = data.davis_repeat if kind == "davis" else 1
         ingredients.append(Ingredient(source, repeat=repeat))
     gaps = GapSchedule(
         total=config.steps * config.batch,

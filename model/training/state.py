@@ -7,6 +7,7 @@ follow) and the resolved recipe. It is read with ``weights_only=True``: no code 
 
 import os
 import pickle
+import zipfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def save_state(path: Path, state: TrainState) -> None:
         temporary.replace(path)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError.
         temporary.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
+        raise OutputError(f"cannot write {path}: {str(error).partition(chr(10))[0]}") from error
 
 
 def load_state(path: Path) -> TrainState:
@@ -87,12 +88,15 @@ def load_state(path: Path) -> TrainState:
         raise WeightsError(
             f"{path}: nothing to resume", hint="leave --resume out to begin a training there"
         )
+    hint = "begin again with --init and the last exported weights"
+    if not zipfile.is_zipfile(path):  # As everything that torch.save writes.
+        raise WeightsError(f"{path} is damaged or not a training state", hint=hint)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        reason = str(error).partition("\n")[0][:200] or type(error).__name__
         raise WeightsError(
-            f"{path} is damaged or not a training state: {str(error).splitlines()[0][:200]}",
-            hint="begin again with --init and the last exported weights",
+            f"{path} is damaged or not a training state: {reason}", hint=hint
         ) from error
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise WeightsError(f"{path} is not a training state of this version")

@@ -1,6 +1,5 @@
 """Accuracy on real video, with the network as ``segment`` runs it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,18 +83,13 @@ def validate(
     config: ValidationConfig,
     *,
     device: torch.device,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> ValidationScore | None:
+) -> ValidationScore:
     """Segment every sequence from its first mask and score the other frames.
 
     Args:
         model: Is set to evaluation mode; set it back.
         config: Folder, size, clip length.
         device: Of the model.
-        should_stop: Asked between sequences.
-
-    Returns:
-        The score, or ``None`` if asked to stop.
 
     Raises:
         InputError: If a file cannot be read.
@@ -104,8 +98,6 @@ def validate(
     scores: dict[str, list[float]] = {}
     try:
         for sequence in find_sequences(Path(config.folder), config.frames):
-            if should_stop():
-                return None
             scores[sequence.name] = _score(model, sequence, config, device)
     except UnusableItemError as error:
         raise InputError(f"validation: {error.problem}") from error
