@@ -145,7 +145,8 @@ def model_from(checkpoint: Checkpoint, *, name: str = "the checkpoint") -> PCVOS
             f"{name} does not fit {checkpoint.config.name}: {_first_line(error)}",
             hint="the file may be of another version or architecture",
         ) from error
-    return model
+    # Convolutions run faster with channels last, on CPUs and on tensor cores alike.
+    return model.to(memory_format=torch.channels_last)
 
 
 def import_published(path: Path) -> Checkpoint:

@@ -131,6 +131,4 @@ class ClipSegmenter:
         with self._clock("value_encoder"):
             last = features.frame(-1)
             values = self._model.encode_value(frames[-1:], last, probs[None])[0]
-            self._bank.add(
-                last.key[0], dict(zip(self._registry.object_ids, values, strict=True))
-            )
+            self._bank.add(last.key[0], dict(zip(self._registry.object_ids, values, strict=True)))

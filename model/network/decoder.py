@@ -81,6 +81,8 @@ class Decoder(nn.Module):
         """Return the masks in a readout, ``(B * K, 2, 4h, 4w)``: the object's, the others'."""
         squares = self.mask_block**2
         cells = readout[:, :, -2 * squares :].flatten(0, 1).unflatten(1, (2, squares))
-        return cells_to_masks(cells.flatten(0, 1), block=self.mask_block).unflatten(
-            0, (-1, 2)
-        ).squeeze(2)
+        return (
+            cells_to_masks(cells.flatten(0, 1), block=self.mask_block)
+            .unflatten(0, (-1, 2))
+            .squeeze(2)
+        )

@@ -34,9 +34,7 @@ class WindowLayout:
     def fit(cls, size: Size3d, window: Size3d, *, shifted: bool) -> "WindowLayout":
         """Fit a window to a clip; ``shifted`` moves it by half of itself."""
         fitted = [min(s, w) for s, w in zip(size, window, strict=True)]
-        shift = [
-            w // 2 if shifted and s > w else 0 for s, w in zip(size, window, strict=True)
-        ]
+        shift = [w // 2 if shifted and s > w else 0 for s, w in zip(size, window, strict=True)]
         return cls(size, (fitted[0], fitted[1], fitted[2]), (shift[0], shift[1], shift[2]))
 
     @property

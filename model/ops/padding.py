@@ -36,6 +36,4 @@ def pad(x: Tensor, padding: Padding) -> Tensor:
 def unpad(x: Tensor, padding: Padding) -> Tensor:
     """Remove ``padding`` from the last two axes of ``(..., H, W)``: a view."""
     height, width = x.shape[-2:]
-    return x[
-        ..., padding.top : height - padding.bottom, padding.left : width - padding.right
-    ]
+    return x[..., padding.top : height - padding.bottom, padding.left : width - padding.right]
