@@ -396,8 +396,9 @@ class _Run:
             self.model.load_state_dict(state.model)
             self.optimiser.load_state_dict(state.optimiser)
         except (RuntimeError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
             raise WeightsError(
-                f"{self.folder / STATE} does not fit its own recipe: {str(error).partition(chr(10))[0]}",
+                f"{self.folder / STATE} does not fit its own recipe: {reason}",
                 hint="start anew with --init and last.safetensors",
             ) from error
         self.scaler.load_state_dict(state.scaler)

@@ -75,7 +75,8 @@ def save_state(path: Path, state: TrainState) -> None:
         temporary.replace(path)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError.
         temporary.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {str(error).partition(chr(10))[0]}") from error
+        reason = str(error).partition("\n")[0]
+        raise OutputError(f"cannot write {path}: {reason}") from error
 
 
 def load_state(path: Path) -> TrainState:

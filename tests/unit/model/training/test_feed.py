@@ -1,3 +1,6 @@
+"""Which samples come when, whoever asks for them."""
+
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +43,8 @@ def test_processes_share_out_the_batches_of_one() -> None:
     whole = list(Positions(2, 5, 6, rank=0, processes=1))
     assert whole == [[12, 13, 14, 15, 16, 17], [18, 19, 20, 21, 22, 23], [24, 25, 26, 27, 28, 29]]
     shares = [list(Positions(2, 5, 6, rank=rank, processes=3)) for rank in range(3)]
-    assert [sum(parts, []) for parts in zip(*shares, strict=True)] == whole
+    joined = [list(itertools.chain(*parts)) for parts in zip(*shares, strict=True)]
+    assert joined == whole
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -55,7 +59,7 @@ def test_a_feed_that_begins_later_goes_on_as_the_whole_one(workers: int) -> None
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_error_keeps_its_kind_its_message_and_its_hint(workers: int) -> None:
     feed = open_feed(_mixed(broken=True), Positions(0, 2, 2, rank=0, processes=1), workers=workers)
-    with pytest.raises(InputError, match="^numbered: nothing left$") as caught:
+    with pytest.raises(InputError, match=r"^numbered: nothing left$") as caught:
         next(feed)
     assert caught.value.hint == "add data"
 

@@ -174,7 +174,7 @@ def test_data_and_weights_that_do_not_fit_are_refused(
         fit(tiny_recipe(data, model="pcvos-r50"), tmp_path / "run", init=init)
     with pytest.raises(ConfigError, match="a batch of 2 cannot be shared by 3 processes"):
         fit(tiny_recipe(data), tmp_path / "run", init=init, processes=Processes(0, 3, 0))
+    recipe = tiny_recipe(data, validation={"folder": str(tmp_path / "empty")})
     with pytest.raises(InputError, match="no validation data"):
-        recipe = tiny_recipe(data, validation={"folder": str(tmp_path / "empty")})
         fit(recipe, tmp_path / "run", init=init)
     assert not (tmp_path / "run").exists()

@@ -1,3 +1,5 @@
+"""Losses against literal loops."""
+
 import math
 
 import pytest

@@ -1,3 +1,5 @@
+"""Recipes: what they hold, what they refuse."""
+
 import tomllib
 from pathlib import Path
 
@@ -87,8 +89,14 @@ def test_mistakes_in_recipes_are_named(values: dict[str, object], message: str) 
 
 def test_settings_override_a_recipe_with_values_as_in_toml() -> None:
     settings = parse_settings(
-        ["steps=7", "optimiser.rate=2e-4", "data.sets=[\"a\", \"b\"]", "data.photos=/x y", "model = pcvos-r50"]
-    )  # fmt: skip
+        [
+            "steps=7",
+            "optimiser.rate=2e-4",
+            'data.sets=["a", "b"]',
+            "data.photos=/x y",
+            "model = pcvos-r50",
+        ]
+    )
     config = config_from_dict(override({"steps": 9, "optimiser": {"rate": 1.0}}, settings))
     assert (config.steps, config.optimiser.rate, config.model) == (7, 2e-4, "pcvos-r50")
     assert (config.data.sets, config.data.photos) == (("a", "b"), ("/x y",))

@@ -1,3 +1,5 @@
+"""What changes over the steps."""
+
 import pytest
 
 from model.training.config import LossConfig, OptimiserConfig, TrainConfig

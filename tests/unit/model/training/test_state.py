@@ -1,3 +1,5 @@
+"""The state of a run on disk."""
+
 import io
 import pickle
 from dataclasses import replace

@@ -12,9 +12,9 @@ from model.data.sample import TrainingBatch
 from model.memory.bank import Memory
 from model.ops.aggregation import soft_aggregate
 from model.pcvos import PCVOS
+from model.training.config import OptimiserConfig
 from model.training.losses import bootstrapped_cross_entropy, dice_loss
 from model.training.optimisation import build_optimiser, freeze_trunk
-from model.training.config import OptimiserConfig
 from model.training.step import ClipTrainer, clip_spans, train_step
 from tests.support.training import random_batch, tiny_model
 
@@ -55,8 +55,9 @@ def _slow_total(
 
 
 @pytest.mark.parametrize(
-    ("clip_length", "supervision", "share"), [(2, True, 1.0), (2, False, 0.15), (1, True, 0.5), (4, True, 1.0)]
-)  # fmt: skip
+    ("clip_length", "supervision", "share"),
+    [(2, True, 1.0), (2, False, 0.15), (1, True, 0.5), (4, True, 1.0)],
+)
 def test_loss_and_gradients_are_those_of_the_slow_loop(
     clip_length: int, supervision: bool, share: float
 ) -> None:
