@@ -1,23 +1,20 @@
 """``pcvos train``: a recipe and data in, weights out."""
 
 import signal
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from filelock import FileLock, Timeout
 
-from model.errors import ConfigError, OutputError
+from model.errors import ConfigError
 from model.training.config import TrainConfig
 from model.training.recipe import config_to_dict, parse_settings
 from pcvos_cli import console, options
 from pcvos_cli.recipes import recipe_names, resolve_recipe
 from pcvos_cli.settings import DeviceName
 from pcvos_cli.signals import Terminated
+from pcvos_cli.training_run import run_folder, stop_on_signals
 
 if TYPE_CHECKING:
     from model.training.loop import FitReport
@@ -26,9 +23,6 @@ _DATA = "Data"
 _METHOD = "Method"
 _OPTIMISER = "Optimiser"
 _RUN = "Run"
-_LOCK = ".pcvos.lock"
-_OUTCOME = ("state.pt", "best.safetensors", "last.safetensors", "metrics.jsonl", "curves.png",
-            "samples.png")  # fmt: skip
 
 
 def train(
@@ -298,10 +292,10 @@ def _train(
         console.configure(quiet=True)
     with ExitStack() as stack:
         if processes.leads:
-            stack.enter_context(_run_folder(out, resume=resume, overwrite=overwrite))
+            stack.enter_context(run_folder(out, resume=resume, overwrite=overwrite))
             _introduce(config, notes, chosen)
         stack.enter_context(joined(processes, chosen))
-        stop = stack.enter_context(_stop_on_signals(pause_after))
+        stop = stack.enter_context(stop_on_signals(pause_after))
         board = TensorBoard(out / "tensorboard") if tensorboard and processes.leads else None
         if board:
             stack.callback(board.close)
@@ -368,69 +362,3 @@ def _conclude(
     console.result(f"weights  {out / 'last.safetensors'}")
     if curves:
         console.result(f" curves  {curves}")
-
-
-@contextmanager
-def _run_folder(out: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
-    """Lock a run's folder; refuse one that holds another run, unless told to replace it."""
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out}: is a file, not a folder", hint="choose another --out")
-    held = [name for name in _OUTCOME if (out / name).exists()]
-    if held and not (resume or overwrite):
-        raise OutputError(
-            f"{out}: holds {', '.join(held)} of an earlier run",
-            hint="--resume goes on with it, --overwrite replaces it",
-        )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / _LOCK, timeout=0)
-        lock.acquire()
-    except Timeout as error:
-        raise OutputError(
-            f"{out}: another run is writing there", hint="wait for it or change --out"
-        ) from error
-    except OSError as error:
-        raise OutputError(f"{out}: cannot write there: {error.strerror or error}") from error
-    try:
-        if not resume:
-            for name in held:
-                (out / name).unlink()
-        yield
-    finally:
-        # Unlinked while held: filelock's next holder notices a lock file that is gone.
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
-
-
-class _Stop:
-    """Whether the run should be saved and ended after this step."""
-
-    def __init__(self, pause_after: float | None) -> None:
-        self.signal: int | None = None
-        self._deadline = None if pause_after is None else time.monotonic() + 60 * pause_after
-
-    def wanted(self) -> bool:
-        late = self._deadline is not None and time.monotonic() >= self._deadline
-        return late or self.signal is not None
-
-
-@contextmanager
-def _stop_on_signals(pause_after: float | None) -> Iterator[_Stop]:
-    """Turn the first Ctrl-C or SIGTERM into a wish to stop; the second acts at once."""
-    stop = _Stop(pause_after)
-    before: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {
-        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-
-    def wish(number: int, _frame: FrameType | None) -> None:
-        stop.signal = number
-        signal.signal(number, before[number])
-        console.note("stopping after this step; the run is saved (once more: stop at once)")
-
-    for number in before:
-        signal.signal(number, wish)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
