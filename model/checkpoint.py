@@ -149,6 +149,32 @@ def model_from(checkpoint: Checkpoint, *, name: str = "the checkpoint") -> PCVOS
     return model.to(memory_format=torch.channels_last)
 
 
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a PyTorch file that holds a dictionary of tensors and nothing else.
+
+    Raises:
+        WeightsError: Not found, or not such a file. Anything else in a pickle is refused,
+            never executed.
+    """
+    if not path.is_file():
+        raise WeightsError(f"no weights at {path}")
+    try:
+        with warnings.catch_warnings():
+            # torch warns of unusual pickle protocols before it refuses what is in them.
+            warnings.simplefilter("ignore")
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise WeightsError(
+            f"{path} is not a PyTorch file of tensors: {_first_line(error)}",
+            hint="files with code in them are refused; download the file again",
+        ) from error
+    if not isinstance(tensors, dict) or not all(
+        isinstance(k, str) and isinstance(v, Tensor) for k, v in tensors.items()
+    ):
+        raise WeightsError(f"{path} is not a dictionary of tensors")
+    return tensors
+
+
 def import_published(path: Path) -> Checkpoint:
     """Convert the published PCVOS or STCN weights to ours.
 
@@ -159,22 +185,7 @@ def import_published(path: Path) -> Checkpoint:
         WeightsError: Not a file of tensors (anything else in a pickle is refused, never
             executed), or not one of the known layouts.
     """
-    if not path.is_file():
-        raise WeightsError(f"no weights at {path}")
-    try:
-        with warnings.catch_warnings():
-            # torch warns of unusual pickle protocols before it refuses what is in them.
-            warnings.simplefilter("ignore")
-            published = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise WeightsError(
-            f"{path} is not a PyTorch file of tensors: {_first_line(error)}",
-            hint="files with code in them are refused; download the file again",
-        ) from error
-    if not isinstance(published, dict) or not all(
-        isinstance(k, str) and isinstance(v, Tensor) for k, v in published.items()
-    ):
-        raise WeightsError(f"{path} is not a dictionary of tensors")
+    published = read_tensors(path)
     refined = any(name.startswith("refine_transformer.") for name in published)
     config = PCVOS_R50 if refined else STCN_R50
     state = _convert(published, path)

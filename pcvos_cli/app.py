@@ -18,7 +18,12 @@ from pcvos_cli import console, options
 from pcvos_cli.commands.evaluate import evaluate
 from pcvos_cli.commands.segment import segment
 from pcvos_cli.commands.train import train
-from pcvos_cli.commands.weights import import_weights, list_weights, verify_weights
+from pcvos_cli.commands.weights import (
+    import_weights,
+    initial_weights,
+    list_weights,
+    verify_weights,
+)
 from pcvos_cli.signals import INTERRUPTED, TERMINATED, Terminated
 
 UNEXPECTED = 1
@@ -119,6 +124,7 @@ def _build() -> typer.Typer:
     root.command("train")(reported(train))
     weights = typer.Typer(no_args_is_help=True, help="Import, list and verify model weights.")
     weights.command("import")(reported(import_weights))
+    weights.command("init")(reported(initial_weights))
     weights.command("list")(reported(list_weights))
     weights.command("verify")(reported(verify_weights))
     root.add_typer(weights, name="weights")

