@@ -243,7 +243,7 @@ class _Run:
             started = time.perf_counter()
             if (now := trunk_is_frozen(self.step, config)) != frozen:
                 frozen = now
-                freeze_trunk(self.model, frozen)
+                freeze_trunk(self.model, frozen, stride=config.optimiser.freeze_stride)
                 wrapped = self._wrap()
             with self.clock("data"):
                 batch = self._to_device(next(feed))

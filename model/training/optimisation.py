@@ -11,16 +11,31 @@ from model.pcvos import PCVOS
 from model.training.config import OptimiserConfig, TrainConfig
 from model.training.schedule import rate_factor
 
+STRIDES = {
+    "key_encoder.trunk.net.conv_stem.": 2,
+    "key_encoder.trunk.net.bn1.": 2,
+    "key_encoder.trunk.net.blocks.0.": 2,
+    "key_encoder.trunk.net.blocks.1.": 4,
+    "key_encoder.trunk.net.blocks.2.": 8,
+    "key_encoder.trunk.conv1.": 2,
+    "key_encoder.trunk.bn1.": 2,
+    "key_encoder.trunk.res2.": 4,
+    "key_encoder.trunk.res3.": 8,
+}
+"""Stride at which a part of a key trunk ends; what is not listed ends at 16."""
 
-def trunk_parameters(model: PCVOS) -> list[nn.Parameter]:
-    """Return the weights of the pretrained image networks."""
-    return [p for name, p in model.named_parameters() if _in_trunk(name)]
 
+def freeze_trunk(model: PCVOS, frozen: bool, *, stride: int = 1) -> None:
+    """Leave the trunks out of the backward pass, or put them back in.
 
-def freeze_trunk(model: PCVOS, frozen: bool) -> None:
-    """Leave the trunks out of the backward pass, or put them back in."""
-    for parameter in trunk_parameters(model):
-        parameter.requires_grad_(not frozen)
+    Args:
+        model: The network.
+        frozen: Leave them out as a whole.
+        stride: Layers of the key trunk up to this stride stay out in any case.
+    """
+    for name, parameter in model.named_parameters():
+        if _in_trunk(name):
+            parameter.requires_grad_(not frozen and _stride(name) > stride)
 
 
 def build_optimiser(model: PCVOS, config: OptimiserConfig) -> torch.optim.Optimizer:
@@ -71,6 +86,10 @@ def build_average(model: PCVOS, decay: float) -> AveragedModel:
     average = AveragedModel(model, multi_avg_fn=update)
     average.update_parameters(model)  # The first call copies.
     return average
+
+
+def _stride(name: str) -> int:
+    return next((stride for part, stride in STRIDES.items() if name.startswith(part)), 16)
 
 
 def _in_trunk(name: str) -> bool:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.config import InferenceConfig
+from model.build import build_pcvos
+from model.config import PCVOS_R50, InferenceConfig
 from model.data.sample import TrainingBatch
 from model.memory.bank import Memory
 from model.ops.aggregation import soft_aggregate
@@ -152,6 +153,30 @@ def test_a_frozen_trunk_stays_and_batch_norm_never_moves() -> None:
     moved = {n for n, t in model.state_dict().items() if not torch.equal(t, before[n])}
     assert any(".trunk." in name for name in moved)
     assert not any("running" in name for name in moved)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4, 8])
+def test_early_layers_of_the_trunk_can_stay_for_good(stride: int) -> None:
+    model = tiny_model()
+    freeze_trunk(model, False, stride=stride)
+    frozen = {n for n, p in model.named_parameters() if not p.requires_grad}
+    features = model.encode_key(random_batch((1,), frames=2).frames[0])
+    # What ends at a stride up to the frozen one has no gradient, what ends later has one.
+    assert features.f4.requires_grad is (stride < 4)
+    assert features.f8.requires_grad is (stride < 8)
+    assert features.f16.requires_grad
+    assert bool(frozen) is (stride > 1)
+    assert all(name.startswith("key_encoder.trunk.") for name in frozen)
+
+
+def test_strides_of_the_papers_trunk_are_known_too() -> None:
+    with torch.device("meta"):
+        model = build_pcvos(PCVOS_R50)
+    freeze_trunk(model, False, stride=4)
+    trained = {n.split(".")[2] for n, p in model.named_parameters()
+               if n.startswith("key_encoder.trunk.") and p.requires_grad}  # fmt: skip
+    assert trained == {"res3", "res4"}
+    assert all(p.requires_grad for n, p in model.named_parameters() if "value_encoder" in n)
 
 
 def test_a_step_that_is_not_finite_changes_nothing() -> None:
