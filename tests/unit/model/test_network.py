@@ -1,0 +1,175 @@
+"""Encoders, refinement and decoder of both presets, narrow where width does not matter."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from model.build import MASK_BLOCK, build_pcvos
+from model.config import PCVOS_LITE, PCVOS_R50, STCN_R50, InferenceConfig, PCVOSConfig
+from model.memory.bank import Memory
+from model.network.blocks import CBAM
+from model.ops.masks import cells_to_masks, masks_to_cells
+from model.pcvos import PCVOS
+
+NARROW_R50 = replace(
+    PCVOS_R50, value_width=32, local_key_width=16, query_value_width=24, decoder_widths=(16, 8, 8)
+)
+CONFIGS = [PCVOS_LITE, NARROW_R50]
+
+
+@pytest.fixture(scope="module", params=CONFIGS, ids=lambda c: c.name)
+def model(request: pytest.FixtureRequest) -> PCVOS:
+    config: PCVOSConfig = request.param
+    torch.manual_seed(0)
+    return build_pcvos(config)
+
+
+def clip_inputs(model: PCVOS, objects: int = 2, frames: int = 3) -> tuple[object, Memory]:
+    generator = torch.Generator().manual_seed(1)
+    features = model.encode_key(torch.randn(frames, 3, 64, 96, generator=generator))
+    width = model.value_encoder.width
+    memory = Memory(
+        torch.randn(1, model.config.key_width, 24, generator=generator),
+        torch.rand(1, objects, width, 24, generator=generator),
+    )
+    return features, memory
+
+
+@torch.inference_mode()
+def test_strides_and_widths(model: PCVOS) -> None:
+    frames = torch.randn(2, 3, 64, 96)
+    features = model.encode_key(frames)
+    config = model.config
+    assert features.key.shape == (2, config.key_width, 4, 6)
+    assert features.local_key is not None
+    assert features.local_key.shape == (2, config.local_key_width, 4, 6)
+    assert features.query_value.shape == (2, config.query_value_width, 4, 6)
+    assert features.f8.shape[2:] == (8, 12)
+    assert features.f4.shape[2:] == (16, 24)
+    values = model.encode_value(frames, features, torch.rand(2, 3, 64, 96))
+    assert values.shape == (2, 3, model.value_encoder.width, 4, 6)
+
+
+@torch.inference_mode()
+def test_objects_are_decoded_independently(model: PCVOS) -> None:
+    features, memory = clip_inputs(model)
+    settings = InferenceConfig(top_k=5)
+    together = model.segment_clip(features, [memory], frames=3, settings=settings)
+    assert together.shape == (1, 2, 3, 64, 96)
+    for k in range(2):
+        alone = Memory(memory.key, memory.value[:, k : k + 1])
+        logits = model.segment_clip(features, [alone], frames=3, settings=settings)
+        assert torch.allclose(logits, together[:, k : k + 1], atol=1e-3)
+
+
+@torch.inference_mode()
+def test_groups_equal_one_memory(model: PCVOS) -> None:
+    features, memory = clip_inputs(model)
+    settings = InferenceConfig(top_k=5)
+    groups = [Memory(memory.key, memory.value[:, k : k + 1]) for k in range(2)]
+    together = model.segment_clip(features, [memory], frames=3, settings=settings)
+    apart = model.segment_clip(features, groups, frames=3, settings=settings)
+    assert torch.allclose(together, apart, atol=1e-3)
+
+
+@torch.inference_mode()
+def test_decoding_in_passes_changes_nothing(model: PCVOS) -> None:
+    features, memory = clip_inputs(model)
+    settings = InferenceConfig(top_k=5)
+    whole = model.segment_clip(features, [memory], frames=3, settings=settings)
+    parts = model.segment_clip(features, [memory], frames=3, settings=settings, decode_at_once=2)
+    assert torch.allclose(whole, parts, atol=1e-3)
+
+
+@torch.inference_mode()
+def test_frames_inform_each_other_only_through_refinement(model: PCVOS) -> None:
+    """Change the clip's last frame: the first one's logits move only if they are refined."""
+    features, memory = clip_inputs(model, frames=2)
+    other = model.encode_key(torch.randn(1, 3, 64, 96))
+    changed = type(features).join([features.frame(0), other])
+    for refinement in (True, False):
+        settings = InferenceConfig(refinement=refinement, progressive_interval=None)
+        before = model.segment_clip(features, [memory], frames=2, settings=settings)[:, :, 0]
+        after = model.segment_clip(changed, [memory], frames=2, settings=settings)[:, :, 0]
+        assert torch.allclose(before, after, atol=1e-5) is not refinement
+
+
+@torch.inference_mode()
+def test_an_objects_value_depends_on_the_others(model: PCVOS) -> None:
+    frames = torch.randn(1, 3, 64, 96)
+    features = model.encode_key(frames)
+    probs = torch.rand(1, 2, 64, 96)
+    values = model.encode_value(frames, features, probs)
+    probs[:, 1] = 0
+    alone = model.encode_value(frames, features, probs)
+    assert not torch.allclose(values[:, 0], alone[:, 0], atol=1e-3)
+    single = model.encode_value(frames, features, probs[:, :1])
+    assert torch.allclose(single[:, 0], alone[:, 0], atol=1e-4)
+
+
+def test_stcn_is_pcvos_without_refinement() -> None:
+    with torch.device("meta"):
+        pcvos, stcn = build_pcvos(PCVOS_R50).state_dict(), build_pcvos(STCN_R50).state_dict()
+    extra = {name.split(".")[0] for name in set(pcvos) - set(stcn)}
+    assert extra == {"refinement", "key_encoder"}
+    assert set(stcn) < set(pcvos)
+
+
+def test_batch_norm_stays_frozen_in_training() -> None:
+    model = build_pcvos(PCVOS_LITE).train()
+    assert model.training
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert norms
+    assert not any(norm.training for norm in norms)
+
+
+@torch.inference_mode()
+def test_lite_carries_masks_in_its_values_and_adds_to_them() -> None:
+    torch.manual_seed(0)
+    model = build_pcvos(PCVOS_LITE)
+    frames = torch.randn(1, 3, 64, 96)
+    features = model.encode_key(frames)
+    probs = torch.zeros(1, 2, 64, 96)
+    probs[:, 0, 16:40, 20:60] = 1
+    probs[:, 1, 44:60, 4:90] = 1
+    values = model.encode_value(frames, features, probs)
+    squares = MASK_BLOCK**2
+    own = masks_to_cells(probs[0], stride=16, block=MASK_BLOCK)
+    assert torch.equal(values[0, :, -2 * squares : -squares], own)
+    assert torch.equal(values[0, :, -squares:], own.flip(0))
+
+    nn.init.zeros_(model.decoder.pred.weight)
+    nn.init.zeros_(model.decoder.pred.bias)
+    logits = model.decoder(values, values, features.query_value, features.f8, features.f4)
+    masks = cells_to_masks(own, block=MASK_BLOCK).clamp(0.02, 0.98)
+    expected = functional.interpolate(
+        torch.logit(masks), scale_factor=4.0, mode="bilinear", align_corners=False
+    )
+    assert torch.allclose(logits[0], expected[:, 0], atol=1e-4)
+
+
+@torch.inference_mode()
+def test_the_lite_trunk_sees_pixels_as_its_imagenet_weights_expect() -> None:
+    """Normalised here and converted there must be ``(rgb - 127) / 128``."""
+    from model.ops.images import normalise
+
+    model = build_pcvos(PCVOS_LITE)
+    trunk = model.key_encoder.trunk
+    rgb = torch.randint(0, 256, (1, 3, 32, 32), dtype=torch.uint8)
+    seen = normalise(rgb) * trunk.scale + trunk.offset
+    assert torch.allclose(seen, (rgb.float() - 127) / 128, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_cbam_by_hand() -> None:
+    torch.manual_seed(0)
+    cbam = CBAM(32)
+    x = torch.randn(1, 32, 5, 5)
+    hidden = cbam.channel_gate
+    gate = torch.sigmoid(hidden(x.mean((2, 3))) + hidden(x.flatten(2).max(-1).values))
+    y = x * gate[..., None, None]
+    stacked = torch.stack((y.max(1).values, y.mean(1)), 1)
+    assert torch.allclose(cbam(x), y * torch.sigmoid(cbam.spatial_gate(stacked)), atol=1e-6)
