@@ -62,11 +62,13 @@ def read_memory(
 
     rows = memory_value.permute(0, 3, 1, 2).flatten(2)  # (B, N, K * C_v)
     block = max(1, BLOCK_ELEMENTS // length)
-    readout = [
-        _read_block(query_key[b, :, m : m + block], memory_key[b], rows[b], scale, top_k)
-        for b in range(batch)
-        for m in range(0, queries, block)
-    ]
+    # Distances are differences of large numbers: half precision would lose them.
+    with torch.autocast(query_key.device.type, enabled=False):
+        readout = [
+            _read_block(query_key[b, :, m : m + block], memory_key[b], rows[b], scale, top_k)
+            for b in range(batch)
+            for m in range(0, queries, block)
+        ]
     read = torch.cat(readout).to(memory_value.dtype)  # (B * M, K * C_v)
     read = read.view(batch, queries, *memory_value.shape[1:3])
     return read.permute(0, 2, 3, 1)

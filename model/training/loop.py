@@ -1,21 +1,15 @@
 """``fit``: step after step, with checkpoints, validation and a report to whoever listens."""
 
-import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from model.build import build_pcvos
-from model.checkpoint import load_checkpoint, model_from, save_checkpoint
-from model.config import PRESETS
 from model.data.sample import Problem, TrainingBatch
 from model.errors import ConfigError, WeightsError
 from model.ops.timing import StageClock
@@ -25,116 +19,28 @@ from model.training.distributed import Processes
 from model.training.feed import Positions, open_feed
 from model.training.optimisation import build_average, build_optimiser, freeze_trunk, set_rates
 from model.training.pictures import draw_batch
-from model.training.recipe import config_to_dict
+from model.training.pretrained import Init, initial_model
+from model.training.record import RunRecord
+from model.training.reporting import FitReport, Silent, TrainReporter
 from model.training.schedule import hard_share, trunk_is_frozen
 from model.training.sources import open_data
 from model.training.state import (
     BEST,
-    LAST,
-    METRICS,
     STATE,
     TrainState,
     load_state,
     random_states,
     restore_random,
-    save_state,
 )
-from model.training.step import ClipTrainer, StepResult, train_step
-from model.training.validation import ValidationScore, find_sequences, validate
-
-
-class TrainReporter(Protocol):
-    """Whoever follows a training. Called by the leading process alone."""
-
-    def started(self, step: int, steps: int) -> None:
-        """The training begins, or goes on, after ``step`` of ``steps``."""
-
-    def stepped(self, step: int, result: StepResult) -> None:
-        """``step`` steps are done."""
-
-    def logged(self, line: Mapping[str, Any]) -> None:
-        """A line went to ``metrics.jsonl``."""
-
-    def pictured(self, step: int, picture: NDArray[np.uint8]) -> None:
-        """Samples and predictions were drawn, ``(H, W, 3)`` RGB."""
-
-    def validated(self, step: int, score: ValidationScore, best: bool) -> None:
-        """The network was scored."""
-
-    def skipped(self, problem: Problem) -> None:
-        """An item of the data could not be used; each is told once."""
-
-
-class Silent:
-    """A reporter that says nothing."""
-
-    def started(self, step: int, steps: int) -> None:
-        """Say nothing."""
-
-    def stepped(self, step: int, result: StepResult) -> None:
-        """Say nothing."""
-
-    def logged(self, line: Mapping[str, Any]) -> None:
-        """Say nothing."""
-
-    def pictured(self, step: int, picture: NDArray[np.uint8]) -> None:
-        """Say nothing."""
-
-    def validated(self, step: int, score: ValidationScore, best: bool) -> None:
-        """Say nothing."""
-
-    def skipped(self, problem: Problem) -> None:
-        """Say nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class FitReport:
-    """How a training ended.
-
-    Attributes:
-        step: Steps done.
-        finished: All steps are done; otherwise it was stopped and can be resumed.
-        seconds: Spent in training, all pieces together.
-        best_score: Best validation, or ``None``.
-        stage_seconds: Seconds by stage of this piece.
-        steps_here: Steps of this piece.
-        skipped: Items of the data that could not be used, in this piece.
-    """
-
-    step: int
-    finished: bool
-    seconds: float
-    best_score: float | None
-    stage_seconds: dict[str, float]
-    steps_here: int
-    skipped: int
-
-
-def initial_model(config: TrainConfig, init: Path | None) -> PCVOS:
-    """Build the network, with weights from a file or random ones of the recipe's seed.
-
-    Raises:
-        ConfigError: If the file holds another network than the recipe names.
-        WeightsError: If it cannot be read.
-    """
-    if init is None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            return build_pcvos(PRESETS[config.model])
-    checkpoint = load_checkpoint(init)
-    if checkpoint.config.name != config.model:
-        raise ConfigError(
-            f"{init} is a {checkpoint.config.name}, the recipe trains a {config.model}",
-            hint=f"pass --model {checkpoint.config.name}",
-        )
-    return model_from(checkpoint, name=str(init))
+from model.training.step import ClipTrainer, train_step
+from model.training.validation import find_sequences, validate
 
 
 def fit(
     config: TrainConfig,
     folder: Path,
     *,
-    init: Path | None = None,
+    init: Init = "random",
     resume: bool = False,
     device: torch.device | str = "cpu",
     processes: Processes | None = None,
@@ -148,7 +54,7 @@ def fit(
             network comes from the state.
         folder: Receives ``state.pt``, ``last.safetensors``, ``best.safetensors`` and
             ``metrics.jsonl``.
-        init: Weights to start from.
+        init: A weights file to start from, ``imagenet`` trunks, or ``random`` values.
         resume: Go on from ``folder``'s state.
         device: Where the work is done.
         processes: Those that train together, already connected.
@@ -174,7 +80,7 @@ class _Run:
         self,
         config: TrainConfig,
         folder: Path,
-        init: Path | None,
+        init: Init,
         resume: bool,
         device: torch.device,
         processes: Processes,
@@ -188,6 +94,7 @@ class _Run:
             )
         self.config, self.folder, self.device = config, folder, device
         self.processes, self.reporter, self.should_stop = processes, reporter, should_stop
+        self.record = RunRecord(folder, writes=processes.leads)
         state = load_state(folder / STATE) if resume else None
         torch.manual_seed(config.seed)
         self.data = open_data(config)
@@ -224,7 +131,7 @@ class _Run:
     def go(self) -> FitReport:
         """Train until done or stopped."""
         config = self.config
-        self._truncate_metrics()
+        self.record.rewind(self.step)
         self._tell(tuple(self.data.problems))
         if self.processes.leads:
             self.reporter.started(self.step, config.steps)
@@ -318,7 +225,7 @@ class _Run:
         now = time.perf_counter()
         samples = len(self.window) * self.config.batch
         names = ("loss", "cross_entropy", "dice", "iou", "gradient_norm")
-        self._write_line(
+        self._line(
             {
                 "step": self.step,
                 **dict(zip(names, means, strict=True)),
@@ -340,8 +247,8 @@ class _Run:
             best = self.best is None or score.mean > self.best
             if best:
                 self.best = score.mean
-                self._export(BEST)
-            self._write_line(
+                self.record.weights(BEST, self._exported(), self.config, self.step, self.best)
+            self._line(
                 {
                     "step": self.step,
                     "validation": score.mean,
@@ -361,35 +268,20 @@ class _Run:
         assert isinstance(averaged, PCVOS)
         return averaged
 
-    def _export(self, name: str) -> None:
-        metadata = {
-            "recipe": json.dumps(config_to_dict(self.config), sort_keys=True),
-            "step": str(self.step),
-        }
-        if self.best is not None and name == BEST:
-            metadata["validation"] = f"{self.best:.4f}"
-        model = self._exported()
-        save_checkpoint(self.folder / name, model.config, model.state_dict(), metadata)
-
     def _save(self) -> None:
-        if not self.processes.leads:
-            return
-        save_state(
-            self.folder / STATE,
-            TrainState(
-                config=self.config,
-                model_config=self.model.config,
-                step=self.step,
-                seconds=self.seconds,
-                best_score=self.best,
-                model=self.model.state_dict(),
-                average=self.average.state_dict() if self.average else None,
-                optimiser=self.optimiser.state_dict(),
-                scaler=self.scaler.state_dict(),
-                random=random_states(),
-            ),
+        state = TrainState(
+            config=self.config,
+            model_config=self.model.config,
+            step=self.step,
+            seconds=self.seconds,
+            best_score=self.best,
+            model=self.model.state_dict(),
+            average=self.average.state_dict() if self.average else None,
+            optimiser=self.optimiser.state_dict(),
+            scaler=self.scaler.state_dict(),
+            random=random_states(),
         )
-        self._export(LAST)
+        self.record.state(state, self._exported())
 
     def _restore(self, state: TrainState) -> None:
         try:
@@ -405,29 +297,10 @@ class _Run:
         restore_random(state.random)
         self.step, self.seconds, self.best = state.step, state.seconds, state.best_score
 
-    def _truncate_metrics(self) -> None:
-        """Drop lines of steps that a kill undid, so that each step is told once."""
-        path = self.folder / METRICS
-        if not self.processes.leads or not path.is_file():
-            return
-        kept = []
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                if json.loads(line)["step"] <= self.step:
-                    kept.append(line + "\n")
-            except (ValueError, KeyError):
-                break  # Cut short by a kill.
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text("".join(kept), encoding="utf-8")
-        temporary.replace(path)
-
-    def _write_line(self, line: dict[str, Any]) -> None:
-        if not self.processes.leads:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / METRICS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        self.reporter.logged(line)
+    def _line(self, figures: dict[str, Any]) -> None:
+        self.record.line(figures)
+        if self.processes.leads:
+            self.reporter.logged(figures)
 
     def _tell(self, problems: tuple[Problem, ...]) -> None:
         for problem in problems:

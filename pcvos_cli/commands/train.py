@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from model.errors import ConfigError
+from model.errors import ConfigError, WeightsError
 from model.training.config import TrainConfig
 from model.training.recipe import config_to_dict, parse_settings
 from pcvos_cli import console, options
@@ -17,7 +17,8 @@ from pcvos_cli.signals import Terminated
 from pcvos_cli.training_run import run_folder, stop_on_signals
 
 if TYPE_CHECKING:
-    from model.training.loop import FitReport
+    from model.training.pretrained import Init
+    from model.training.reporting import FitReport
 
 _DATA = "Data"
 _METHOD = "Method"
@@ -104,8 +105,13 @@ def train(
     ] = None,
     model: options.Model = None,
     init: Annotated[
-        Path | None,
-        typer.Option("--init", metavar="WEIGHTS", help="Weights to start from (.safetensors)."),
+        str | None,
+        typer.Option(
+            "--init",
+            metavar="WEIGHTS|imagenet|random",
+            help="Start from a weights file, from ImageNet trunks (downloaded), or from nothing. "
+            "Default: the shipped weights, where the model has some.",
+        ),
     ] = None,
     scheme: Annotated[
         Literal["clip", "frame"] | None,
@@ -221,8 +227,6 @@ def train(
     if dry_run:
         console.result_json(config_to_dict(config))
         return
-    if resume and init is not None:
-        raise ConfigError("--resume and --init contradict each other", hint="give one of them")
     _train(
         config, out, notes, init=init, resume=resume, overwrite=overwrite, device=device,
         threads=threads, pause_after=pause_after, tensorboard=tensorboard, json=json,
@@ -263,7 +267,7 @@ def _train(
     out: Path,
     notes: list[str],
     *,
-    init: Path | None,
+    init: str | None,
     resume: bool,
     overwrite: bool,
     device: DeviceName,
@@ -290,10 +294,13 @@ def _train(
         chosen = torch.device("cuda", processes.local_rank)
     if not processes.leads:
         console.configure(quiet=True)
+    start, remark = _starting_weights(init, config.model)
     with ExitStack() as stack:
         if processes.leads:
             stack.enter_context(run_folder(out, resume=resume, overwrite=overwrite))
             _introduce(config, notes, chosen)
+            if not resume:
+                console.note(remark)
         stack.enter_context(joined(processes, chosen))
         stop = stack.enter_context(stop_on_signals(pause_after))
         board = TensorBoard(out / "tensorboard") if tensorboard and processes.leads else None
@@ -303,7 +310,7 @@ def _train(
         report = fit(
             config,
             out,
-            init=init,
+            init=start,
             resume=resume,
             device=chosen,
             processes=processes,
@@ -315,6 +322,24 @@ def _train(
         _conclude(report, config, out, curves, json=json)
     if stop.signal is not None and not report.finished:
         raise Terminated if stop.signal == signal.SIGTERM else KeyboardInterrupt
+
+
+def _starting_weights(init: str | None, model: str) -> "tuple[Init, str]":
+    """Return what ``--init`` means, and a remark on it."""
+    from pcvos_cli.weights_store import resolve_weights
+
+    if init == "imagenet" or init == "random":
+        return init, f"starting from {init} weights"
+    if init is not None:
+        return Path(init), f"starting from {init}"
+    try:
+        path, name = resolve_weights(None, model)
+    except WeightsError:
+        return "random", (
+            f"starting from random weights: none are shipped for {model}; --init imagenet "
+            "starts from pretrained trunks, as the paper does"
+        )
+    return path, f"starting from the shipped weights {name}"
 
 
 def _introduce(config: TrainConfig, notes: list[str], device: object) -> None:

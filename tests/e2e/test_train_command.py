@@ -95,6 +95,7 @@ def test_without_data_it_trains_on_drawn_video_and_says_so(tmp_path: Path) -> No
     done = pcvos_process("train", "--stage", "video", *small, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "no data given: training on synthetic video with drawn textures" in done.stderr
+    assert "starting from the shipped weights pcvos-lite" in done.stderr
     assert "\x1b" not in done.stderr  # No bar where nobody sees it.
     assert (tmp_path / "runs/video/last.safetensors").is_file()
 

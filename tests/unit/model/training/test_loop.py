@@ -12,7 +12,9 @@ from model.checkpoint import load_checkpoint
 from model.data.sample import Problem
 from model.errors import ConfigError, InputError
 from model.training.distributed import Processes
-from model.training.loop import Silent, fit
+from model.training.loop import fit
+from model.training.pretrained import initial_model
+from model.training.reporting import Silent
 from model.training.state import BEST, LAST, METRICS, STATE, load_state
 from model.training.step import StepResult
 from tests.support.training import tiny_recipe, write_tiny
@@ -139,10 +141,10 @@ def test_another_seed_is_another_run(data: Path, init: Path, whole: Path, tmp_pa
 
 
 def test_without_weights_the_seed_decides_the_first_ones(tmp_path: Path) -> None:
-    from model.training.loop import initial_model
-
-    first, second = (initial_model(tiny_recipe(None, seed=s), None).state_dict() for s in (0, 1))
-    again = initial_model(tiny_recipe(None, seed=0), None).state_dict()
+    first, second = (
+        initial_model(tiny_recipe(None, seed=s), "random").state_dict() for s in (0, 1)
+    )
+    again = initial_model(tiny_recipe(None, seed=0), "random").state_dict()
     assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
     assert any(not torch.equal(tensor, second[name]) for name, tensor in first.items())
 

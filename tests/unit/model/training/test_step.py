@@ -1,5 +1,6 @@
 """The step against a slow loop written from section 3.6: one sample, one clip at a time."""
 
+from functools import partial
 from typing import Literal
 
 import pytest
@@ -188,6 +189,24 @@ def test_a_step_that_is_not_finite_changes_nothing() -> None:
     trainer = ClipTrainer(model, clip_length=2, clip_supervision=True)
     train_step(trainer, batch, optimiser, hard_share=1.0, clip_norm=1.0)
     assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())
+
+
+def test_mixed_precision_trains_and_stays_near_full_precision() -> None:
+    # The CPU's bfloat16 goes through the same autocast as CUDA's.
+    batch = random_batch()
+    results = []
+    for autocast in (None, torch.bfloat16):
+        model = tiny_model().train()
+        with torch.no_grad():
+            model.decoder.pred.weight.mul_(0.05)
+        optimiser = build_optimiser(model, OptimiserConfig(rate=1e-3))
+        trainer = ClipTrainer(model, clip_length=2, clip_supervision=True)
+        step = partial(train_step, trainer, batch, optimiser, hard_share=1.0, autocast=autocast)
+        results.append([step() for _ in range(2)])
+        assert all(p.dtype == torch.float32 for p in model.parameters())
+    for full, mixed in zip(*results, strict=True):
+        assert mixed.loss == pytest.approx(full.loss, rel=0.05)
+        assert mixed.loss != full.loss
 
 
 def test_gradient_clipping_bounds_the_step_but_reports_the_norm() -> None:
