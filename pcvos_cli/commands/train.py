@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from model.errors import ConfigError, WeightsError
+from model.errors import ConfigError
 from model.training.config import TrainConfig
 from model.training.recipe import config_to_dict, parse_settings
 from pcvos_cli import console, options
@@ -326,19 +326,20 @@ def _train(
 
 def _starting_weights(init: str | None, model: str) -> "tuple[Init, str]":
     """Return what ``--init`` means, and a remark on it."""
-    from pcvos_cli.weights_store import resolve_weights
+    from pcvos_cli.weights_store import read_manifest, resolve_weights
 
-    if init == "imagenet" or init == "random":
-        return init, f"starting from {init} weights"
+    if init == "random":
+        return "random", "starting from random weights"
+    if init == "imagenet":
+        return "imagenet", "starting from ImageNet trunks"
     if init is not None:
         return Path(init), f"starting from {init}"
-    try:
-        path, name = resolve_weights(None, model)
-    except WeightsError:
+    if model not in {entry.preset for entry in read_manifest()}:
         return "random", (
             f"starting from random weights: none are shipped for {model}; --init imagenet "
             "starts from pretrained trunks, as the paper does"
         )
+    path, name = resolve_weights(None, model)
     return path, f"starting from the shipped weights {name}"
 
 

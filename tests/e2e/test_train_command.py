@@ -152,7 +152,10 @@ def test_a_folder_with_a_run_is_refused_resumed_or_replaced(
     assert pcvos(*command, "--overwrite").exit_code == 0
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
+)
 def test_a_signal_saves_the_run_and_ends_it(
     number: signal.Signals, code: int, davis: Path, init: Path, tmp_path: Path
 ) -> None:

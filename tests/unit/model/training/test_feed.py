@@ -56,7 +56,8 @@ def test_a_feed_that_begins_later_goes_on_as_the_whole_one(workers: int) -> None
     assert all(torch.equal(a.frames, b.frames) for a, b in zip(rest, whole[4:], strict=True))
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+# Through a worker too; the feed test above has shown that workers change nothing else.
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_an_error_keeps_its_kind_its_message_and_its_hint(workers: int) -> None:
     feed = open_feed(_mixed(broken=True), Positions(0, 2, 2, rank=0, processes=1), workers=workers)
     with pytest.raises(InputError, match=r"^numbered: nothing left$") as caught:
