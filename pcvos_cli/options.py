@@ -37,6 +37,10 @@ Device = Annotated[
     DeviceName,
     typer.Option("--device", help="auto: CUDA, then MPS, then CPU.", rich_help_panel=_MODEL),
 ]
+Amp = Annotated[
+    bool,
+    typer.Option("--amp", help="Half precision, on CUDA and MPS.", rich_help_panel=_MODEL),
+]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="CPU threads.", rich_help_panel=_MODEL)
 ]

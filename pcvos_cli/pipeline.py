@@ -52,7 +52,7 @@ def segment_video(
 
     Args:
         source: A video, or a folder of images in natural order.
-        masks: ``M.png`` (the first frame), ``FRAME=M.png``, or a folder of masks named by
+        masks: ``M.png`` (the run's first frame), ``FRAME=M.png``, or a folder of masks named by
             frame.
         output: Folder for the results; created if missing.
         settings: Everything else; ``None`` for the defaults.
@@ -63,7 +63,8 @@ def segment_video(
         What was done; ``run.json`` in ``output`` holds the same.
 
     Raises:
-        ConfigError: An unknown model, a device that is not there.
+        ConfigError: An unknown model, a device that is not there or has no half precision,
+            a range of frames that is not in the video.
         InputError: The input is missing, unreadable or holds no frame; with ``strict``, it
             is damaged.
         MaskError: A mask does not fit the video. Where only decoding shows that a mask's
@@ -81,11 +82,12 @@ def segment_video(
             with _cpu_threads(settings.threads):
                 report = _segment(frames, job, folder.path, settings, on_frames)
             report.write(folder.path / REPORT)
-    beyond = [frame for frame in job.references if frame >= report.frames]
+    end = job.frames.first + report.frames
+    beyond = [frame for frame in job.references if frame >= end]
     if beyond:
         raise MaskError(
             f"{source}: the mask of frame {beyond[0]} lies beyond the end: "
-            f"{report.frames} frames could be decoded",
+            f"{end} frames could be decoded",
             hint=f"the masks of those frames are in {output}",
         )
     return report
@@ -119,7 +121,12 @@ def _segment(
     on_frames: Callable[[int], None] | None,
 ) -> SegmentReport:
     plan, clock = job.plan, StageClock()
-    segmenter = ClipSegmenter(job.model, settings.inference, device=job.device)
+    segmenter = ClipSegmenter(
+        job.model,
+        settings.inference,
+        device=job.device,
+        autocast=torch.float16 if settings.amp else None,
+    )
     written: dict[str, Any] = dict(job.record)  # The JSON's writer reads it when it closes.
     if job.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(job.device)
@@ -131,13 +138,15 @@ def _segment(
         settings=written,
         object_ids=plan.object_ids,
         clock=clock,
+        whole=job.frames.is_whole(source.info.frame_count),
     )
     segmented = 0
     with (
         BackgroundWriter(writers, READ_AHEAD) as out,
-        prefetch(_decode(source, plan.working_size, clock, settings), READ_AHEAD) as decoded,
+        prefetch(_decode(source, job, clock, settings), READ_AHEAD) as decoded,
     ):
-        early = _write_empty(itertools.islice(decoded, plan.first_frame), plan, out)
+        before = plan.first_frame - plan.start
+        early = _write_empty(itertools.islice(decoded, before), plan, out)
         waiting: deque[Frame] = deque()  # Decoded but not segmented: at most L + 1 frames.
         clips = iter_clips(
             _keep_frames(decoded, waiting),
@@ -158,7 +167,8 @@ def _segment(
             if on_frames is not None:
                 on_frames(len(prediction))
         if early + segmented == 0:
-            raise InputError(f"{source.info.path}: holds no frame")
+            where = f" from {plan.start} on" if plan.start else ""
+            raise InputError(f"{source.info.path}: holds no frame{where}")
         written["warnings"] = list(source.warnings)
     seconds = time.perf_counter() - began
     cuda = job.device.type == "cuda"
@@ -192,10 +202,10 @@ Decoded = tuple[Frame, NDArray[np.uint8]]
 
 
 def _decode(
-    source: FrameSource, size: tuple[int, int], clock: StageClock, settings: SegmentSettings
+    source: FrameSource, job: Job, clock: StageClock, settings: SegmentSettings
 ) -> Iterator[Decoded]:
     """Yield frames and what the model sees of them; with ``strict``, end at any damage."""
-    frames = iter(source)
+    frames = source.frames_from(job.frames.first)
     while True:
         with clock("decode"):
             frame = next(frames, None)
@@ -204,10 +214,10 @@ def _decode(
                 f"{source.info.path}: {source.warnings[0]}",
                 hint="leave --strict out to keep what decodes",
             )
-        if frame is None:
+        if frame is None or frame.index not in job.frames:
             return
         with clock("resize"):
-            small = resize_frame(frame.rgb, size)
+            small = resize_frame(frame.rgb, job.plan.working_size)
         yield frame, small
 
 

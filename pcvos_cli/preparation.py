@@ -10,12 +10,13 @@ import torch
 from model.build import MASK_BLOCK
 from model.checkpoint import load_checkpoint, model_from
 from model.config import STRIDE, PCVOSConfig
-from model.errors import ConfigError, WeightsError
+from model.errors import ConfigError, MaskError, WeightsError
 from model.pcvos import PCVOS
 from model.types import ReferenceMask
-from pcvos_cli.masks.reference import load_references, resize_nearest
+from pcvos_cli.masks.reference import LoadedMask, load_references, resize_nearest
 from pcvos_cli.run_report import RunPlan
 from pcvos_cli.settings import SegmentSettings
+from pcvos_cli.video.frame_range import FrameRange, find_range
 from pcvos_cli.video.source import FrameSource
 from pcvos_cli.video.working_size import working_size
 from pcvos_cli.weights_store import resolve_weights
@@ -27,6 +28,7 @@ class Job:
 
     Attributes:
         plan: What will be done, in words and numbers.
+        frames: Which part of the source is segmented.
         references: Reference masks at the working size, by frame index.
         model: The network, on ``device``.
         device: Where it runs.
@@ -35,6 +37,7 @@ class Job:
     """
 
     plan: RunPlan
+    frames: FrameRange
     references: dict[int, ReferenceMask]
     model: PCVOS
     device: torch.device
@@ -48,12 +51,18 @@ def prepare(
     """Read the masks, load the weights, choose the device, work out the clips.
 
     Raises:
-        ConfigError: An unknown model, a device that is not there.
+        ConfigError: An unknown model, a device that is not there or cannot do what is
+            asked, a range of frames that is not in the video.
         MaskError: A mask cannot be understood or does not fit the video.
         WeightsError: Weights are missing, corrupt or of another architecture.
     """
     info = source.info
-    given = load_references([str(m) for m in masks], source, resize=settings.resize_mask)
+    frames = find_range(settings.start, settings.end, source)
+    given = load_references(
+        [str(m) for m in masks], source, first=frames.first, resize=settings.resize_mask
+    )
+    for mask in given:
+        _check_inside(mask, frames)
     size = working_size((info.height, info.width), settings.size)
     references = {
         mask.frame_index: ReferenceMask(
@@ -61,7 +70,7 @@ def prepare(
         )
         for mask in given
     }
-    device = choose_device(settings.device)
+    device = choose_device(settings.device, amp=settings.amp)
     weights = resolve_weights(settings.weights, settings.model)
     checkpoint = load_checkpoint(weights.path)
     config = checkpoint.config
@@ -71,15 +80,17 @@ def prepare(
             hint="leave --model out, or pass other --weights",
         )
     object_ids = tuple(sorted({i for mask in references.values() for i in mask.object_ids}))
+    end = frames.end(info.frame_count)
     clips, memory_frames = count_clips(
-        min(references), info.frame_count, references, settings.inference.interval
+        min(references), end, references, settings.inference.interval
     )
     plan = RunPlan(
         input=str(info.path),
         output=str(output),
         source_size=(info.height, info.width),
         working_size=size,
-        frames=info.frame_count,
+        start=frames.first,
+        frames=None if end is None else end - frames.first,
         first_frame=min(references),
         object_ids=object_ids,
         references={frame: mask.object_ids for frame, mask in references.items()},
@@ -97,18 +108,36 @@ def prepare(
         "weights": weights.name,
         "weights_sha256": checkpoint.sha256,
         "resize_mask": settings.resize_mask,
+        "start": frames.first,
+        "end": frames.last,
+        "amp": settings.amp,
         "strict": settings.strict,
         "formats": list(settings.formats),
     }
     model = model_from(checkpoint, name=str(weights.path)).to(device)
-    return Job(plan, references, model, device, (info.path, *(mask.path for mask in given)), record)
+    inputs = (info.path, *(mask.path for mask in given))
+    return Job(plan, frames, references, model, device, inputs, record)
 
 
-def choose_device(name: str) -> torch.device:
+def _check_inside(mask: LoadedMask, frames: FrameRange) -> None:
+    if mask.frame_index not in frames:
+        last = "the end" if frames.last is None else f"frame {frames.last}"
+        raise MaskError(
+            f"{mask.path}: is for frame {mask.frame_index}, but the run goes from frame "
+            f"{frames.first} to {last}",
+            hint="change --start or --end, or leave this mask out",
+        )
+
+
+def choose_device(name: str, *, amp: bool = False) -> torch.device:
     """Return the device for ``--device``; ``auto`` takes CUDA, then MPS, then the CPU.
 
+    Args:
+        name: ``auto``, ``cuda``, ``mps`` or ``cpu``.
+        amp: It has to be one that is faster in half precision.
+
     Raises:
-        ConfigError: If the device asked for is not there.
+        ConfigError: If the device asked for is not there, or is a CPU where ``amp`` is set.
     """
     available = {
         "cuda": torch.cuda.is_available(),
@@ -121,6 +150,11 @@ def choose_device(name: str) -> torch.device:
         raise ConfigError(
             f"--device {name}: torch finds no such device here", hint="use --device auto or cpu"
         )
+    if amp and name == "cpu":
+        raise ConfigError(
+            "--amp: half precision is for CUDA and MPS, and this run is on the CPU",
+            hint="leave --amp out; --size and --interval make a CPU faster",
+        )
     return torch.device(name)
 
 
@@ -131,7 +165,7 @@ def count_clips(
 
     Args:
         start: The first reference frame.
-        frames: Frames in the video; ``None`` makes both results ``None``.
+        frames: Index after the last frame; ``None`` makes both results ``None``.
         references: All reference frames.
         interval: L.
     """

@@ -21,7 +21,8 @@ class RunPlan:
         output: The folder for the results.
         source_size: ``(height, width)`` of a displayed frame, and of masks and overlay.
         working_size: ``(height, width)`` at which the model works.
-        frames: Frames the container promises, or ``None``.
+        start: Index of the run's first frame.
+        frames: Frames of the run that the container promises, or ``None``.
         first_frame: Index of the first reference mask; earlier frames get empty masks.
         object_ids: All ids of the run, ascending.
         references: Object ids stated on each reference frame, by frame index.
@@ -37,6 +38,7 @@ class RunPlan:
     output: str
     source_size: tuple[int, int]
     working_size: tuple[int, int]
+    start: int
     frames: int | None
     first_frame: int
     object_ids: tuple[int, ...]

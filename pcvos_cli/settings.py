@@ -29,6 +29,11 @@ class SegmentSettings:
         overwrite: Replace what an earlier run left in the output folder.
         resize_mask: Accept masks of another size than the video's (nearest neighbour).
         fps: Frame rate given to a folder of images.
+        start: First frame of the run, by index or output name; ``None`` for the source's
+            first. Indices, names and timestamps stay those of the source.
+        end: Last frame of the run, included; ``None`` for the source's last.
+        amp: Let the network work in half precision (CUDA and MPS only): for speed, with
+            masks that differ a little.
         strict: Fail at the first damage in the video instead of keeping what decodes.
     """
 
@@ -42,6 +47,9 @@ class SegmentSettings:
     overwrite: bool = False
     resize_mask: bool = False
     fps: Fraction = Fraction(24)
+    start: int | str | None = None
+    end: int | str | None = None
+    amp: bool = False
     strict: bool = False
 
     def __post_init__(self) -> None:

@@ -21,6 +21,8 @@ class ClipSegmenter:
         model: The network, in evaluation mode, on ``device``.
         settings: Clip length, matching and refinement switches.
         device: Where the work is done.
+        autocast: Precision in which the network may work; ``None`` is that of its weights.
+            Keys are compared, and masks merged, in float32 in any case.
         frames_at_once: Frames encoded or decoded in one pass. ``None`` chooses one on a
             CPU, where larger passes only cost memory, and eight elsewhere.
     """
@@ -31,12 +33,14 @@ class ClipSegmenter:
         settings: InferenceConfig,
         *,
         device: torch.device | str = "cpu",
+        autocast: torch.dtype | None = None,
         frames_at_once: int | None = None,
     ) -> None:
         self._model = model
         self._settings = settings
         self._device = torch.device(device)
         self._at_once = frames_at_once or (1 if self._device.type == "cpu" else 8)
+        self._autocast = autocast
         self._bank = MemoryBank()
         self._registry = ObjectRegistry()
         self._clock = StageClock(synchronise=self._device.type == "cuda")
@@ -70,6 +74,10 @@ class ClipSegmenter:
         Raises:
             ValueError: If the first clip is not a single reference frame.
         """
+        with torch.autocast(self._device.type, self._autocast, self._autocast is not None):
+            return self._segment(clip)
+
+    def _segment(self, clip: Clip) -> ClipPrediction:
         frames = clip.frames.to(self._device)
         with self._clock("key_encoder"):
             features = self._encode_key(frames)
@@ -105,7 +113,8 @@ class ClipSegmenter:
             clock=self._clock,
         )
         with self._clock("aggregation"):
-            objects = self._registry.arrange(logits[0].sigmoid(), self._bank.object_ids())
+            probs = logits[0].float().sigmoid()  # Half precision has no 1 - 1e-7.
+            objects = self._registry.arrange(probs, self._bank.object_ids())
             return soft_aggregate(objects)
 
     def _overrule(self, probs: Tensor, reference: ReferenceMask, padding: Padding) -> Tensor:

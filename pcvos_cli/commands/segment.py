@@ -28,8 +28,8 @@ def segment(
             "--mask",
             "-m",
             metavar="M.png|FRAME=M.png|FOLDER",
-            help="Mask of the objects on the first frame, on frame FRAME (repeatable), or a "
-            "folder of masks named by frame. New ids join, known ids are corrected.",
+            help="Mask of the objects on the run's first frame, on frame FRAME (repeatable), or "
+            "a folder of masks named by frame. New ids join, known ids are corrected.",
         ),
     ],
     output: Annotated[
@@ -60,6 +60,13 @@ def segment(
         bool,
         typer.Option("--dry-run", help="Check everything, write nothing.", rich_help_panel=_OUTPUT),
     ] = False,
+    start: Annotated[
+        str | None,
+        typer.Option("--start", metavar="FRAME", help="First frame, by index (from 0) or name."),
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--end", metavar="FRAME", help="Last frame, included.")
+    ] = None,
     resize_mask: Annotated[
         bool, typer.Option("--resize-mask", help="Accept masks of another size than the video's.")
     ] = SETTINGS.resize_mask,
@@ -73,6 +80,7 @@ def segment(
     weights: options.Weights = SETTINGS.weights,
     model: options.Model = SETTINGS.model,
     device: options.Device = SETTINGS.device,
+    amp: options.Amp = SETTINGS.amp,
     threads: options.Threads = SETTINGS.threads,
     interval: options.Interval = INFERENCE.interval,
     top_k: options.TopK = str(INFERENCE.top_k),
@@ -101,6 +109,9 @@ def segment(
         formats=SETTINGS.formats if formats is None else options.parse_formats(formats),
         overwrite=overwrite,
         resize_mask=resize_mask,
+        start=start,
+        end=end,
+        amp=amp,
         fps=options.parse_fps(fps),
         strict=strict,
     )
@@ -195,8 +206,9 @@ def describe(plan: "RunPlan") -> list[str]:
     if plan.expected_memory_mb is not None:
         memory = f"{plan.expected_memory_frames} frames, about {plan.expected_memory_mb:.0f} MB"
     return [
-        f"   input  {plan.input}: {unknown if plan.frames is None else plan.frames} frames, "
-        f"{width} x {height}, worked on at {columns} x {rows}",
+        f"   input  {plan.input}: {unknown if plan.frames is None else plan.frames} frames"
+        f"{f' from {plan.start} on' if plan.start else ''}, {width} x {height}, "
+        f"worked on at {columns} x {rows}",
         f" objects  {references}",
         f"   clips  {unknown if plan.clips is None else plan.clips}",
         f"  memory  {memory}",

@@ -55,6 +55,27 @@ class AudioTracks:
             )
             self._notes.append(f"audio ({name}) encoded to AAC: MP4 cannot hold it as it is")
 
+    def skip_until(self, seconds: float) -> None:
+        """Leave out the audio that ends by a time."""
+        while self._held is None:
+            packet = self._next()
+            if packet is None:
+                return
+            length = float((packet.duration or 0) * packet.time_base) if packet.size else 0.0
+            if not packet.size or _seconds(packet) + self.delay + length > seconds:
+                self._held = packet
+
+    def close(self) -> None:
+        """End the encoded tracks that have not come to their end."""
+        for index in list(self._encoded):
+            self._flush(index)
+
+    def _flush(self, index: int) -> None:
+        resampler, track = self._encoded.pop(index), self._tracks[index]
+        for ready in resampler.resample(None):
+            self._out.mux(track.encode(ready))
+        self._out.mux(track.encode(None))
+
     def copy_until(self, seconds: float | None) -> None:
         """Write the audio up to a time, or all that is left."""
         while True:
@@ -93,12 +114,11 @@ class AudioTracks:
                 packet.stream = track
                 self._out.mux(packet)
             return
-        frames = packet.decode()
-        for frame in [*frames, *([] if packet.size else [None])]:
+        for frame in packet.decode():
             for ready in resampler.resample(frame):
                 self._out.mux(track.encode(ready))
         if not packet.size:
-            self._out.mux(track.encode(None))
+            self._flush(index)
 
 
 def _seconds(packet: Any) -> float:

@@ -60,6 +60,7 @@ def open_writers(
     settings: Mapping[str, Any],
     object_ids: Sequence[int],
     clock: StageClock,
+    whole: bool = True,
 ) -> list[TimedWriter]:
     """Open a writer for each format.
 
@@ -70,6 +71,7 @@ def open_writers(
         settings: Goes into the JSON; read when that is closed.
         object_ids: All of the run's ids.
         clock: Charged as ``write_png``, ``write_rle``, ...
+        whole: All of the source's frames come; else the overlay's sound is cut to them.
 
     Raises:
         OutputError: If one cannot be opened; the others are aborted.
@@ -85,7 +87,7 @@ def open_writers(
                 case "rle":
                     writer = RLEWriter(path, source, settings=settings, object_ids=object_ids)
                 case "overlay":
-                    writer = OverlayWriter(path, source)
+                    writer = OverlayWriter(path, source, whole=whole)
                 case "scores":
                     writer = ScoresWriter(path)
                 case _:

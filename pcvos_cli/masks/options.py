@@ -8,10 +8,12 @@ from pcvos_cli.video.folder import image_files
 from pcvos_cli.video.source import FrameSource
 
 
-def parse_mask_options(values: Sequence[str], source: FrameSource) -> dict[int, Path]:
+def parse_mask_options(
+    values: Sequence[str], source: FrameSource, *, first: int = 0
+) -> dict[int, Path]:
     """Match reference mask files with frames.
 
-    A value is a file (``first.png``: the first frame), ``FRAME=file`` (FRAME is the
+    A value is a file (``first.png``: the run's first frame), ``FRAME=file`` (FRAME is the
     frame's output name: the index of a video, the stem of an image), or a folder of masks
     whose stems are such names. A path that exists as it stands is taken as it stands, even
     with ``=`` in it.
@@ -19,6 +21,7 @@ def parse_mask_options(values: Sequence[str], source: FrameSource) -> dict[int, 
     Args:
         values: As given on the command line.
         source: The source whose frames they name.
+        first: Index of the run's first frame.
 
     Returns:
         Frame index to file, ascending.
@@ -30,7 +33,7 @@ def parse_mask_options(values: Sequence[str], source: FrameSource) -> dict[int, 
     """
     found: dict[int, Path] = {}
     for value in values:
-        for frame_index, path in _one(value, source):
+        for frame_index, path in _one(value, source, first):
             count = source.info.frame_count
             if count is not None and frame_index >= count:
                 raise MaskError(
@@ -47,12 +50,12 @@ def parse_mask_options(values: Sequence[str], source: FrameSource) -> dict[int, 
     return dict(sorted(found.items()))
 
 
-def _one(value: str, source: FrameSource) -> Iterable[tuple[int, Path]]:
+def _one(value: str, source: FrameSource, first: int) -> Iterable[tuple[int, Path]]:
     path = Path(value)
     if path.is_dir():
         return _folder(path, source)
     if path.exists():
-        return [(0, path)]
+        return [(first, path)]
     unknown: str | None = None
     for position in (i for i, letter in enumerate(value) if letter == "="):
         name, file = value[:position], Path(value[position + 1 :])

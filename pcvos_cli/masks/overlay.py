@@ -50,6 +50,8 @@ class OverlayWriter:
     Args:
         path: The MP4 file.
         info: The source.
+        whole: All of its frames come, so all of its audio belongs to them. If not, the
+            audio is cut to the time between the first frame and the end of the last.
 
     Raises:
         OutputError: The file cannot be created.
@@ -57,8 +59,10 @@ class OverlayWriter:
 
     wants_probs = False
 
-    def __init__(self, path: Path, info: VideoInfo) -> None:
+    def __init__(self, path: Path, info: VideoInfo, *, whole: bool = True) -> None:
         self._path = path
+        self._whole = whole
+        self._end: float | None = None  # Where the last frame ends, in seconds.
         self._info = info
         self._notes: list[str] = []
         self._partial = temporary(path)
@@ -165,9 +169,13 @@ class OverlayWriter:
         )
         if self._shift is None:
             self._set_shift(frame.pts)
+            if not self._whole:
+                self._audio.skip_until(float(max(0, frame.pts) * self._info.time_base))
         picture.pts = frame.pts + (self._shift or 0)
         picture.time_base = self._info.time_base
         picture.duration = max(1, round(1 / (self._info.fps * self._info.time_base)))
+        if not self._whole:
+            self._end = float((picture.pts + picture.duration) * self._info.time_base)
         with self._failing_whole():
             self._mux(self._stream.encode(picture))
 
@@ -195,7 +203,8 @@ class OverlayWriter:
             return
         with self._failing_whole():
             self._mux(self._stream.encode(None))
-            self._audio.copy_until(None)
+            self._audio.copy_until(self._end)
+            self._audio.close()
             out, self._out = self._out, None
             out.close()
             self._partial.replace(self._path)

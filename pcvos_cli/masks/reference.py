@@ -54,13 +54,14 @@ class LoadedMask:
 
 
 def load_references(
-    values: Sequence[str], source: FrameSource, *, resize: bool = False
+    values: Sequence[str], source: FrameSource, *, first: int = 0, resize: bool = False
 ) -> list[LoadedMask]:
     """Find and read all reference masks of a run.
 
     Args:
         values: As ``parse_mask_options``.
         source: The source whose frames they name.
+        first: As ``parse_mask_options``.
         resize: As ``read_reference``.
 
     Returns:
@@ -81,7 +82,7 @@ def load_references(
             coded_size=source.info.coded_size,
             colours=colours,
         )
-        for frame_index, path in parse_mask_options(values, source).items()
+        for frame_index, path in parse_mask_options(values, source, first=first).items()
     ]
 
 

@@ -70,7 +70,11 @@ class FolderSource:
         return self._indices.get(name)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Read the images from the first on.
+        """Read the images from the first on; errors as ``frames_from``."""
+        return self.frames_from(0)
+
+    def frames_from(self, first: int) -> Iterator[Frame]:
+        """Read the images from index ``first`` on; those before are not opened.
 
         Raises:
             InputError: An image cannot be read.
@@ -78,10 +82,10 @@ class FolderSource:
         """
         if self._closed:
             raise ValueError(f"{self._info.path}: the source is closed")
-        return self._frames()
+        return self._frames(first)
 
-    def _frames(self) -> Iterator[Frame]:
-        for index, file in enumerate(self._files):
+    def _frames(self, first: int) -> Iterator[Frame]:
+        for index, file in enumerate(self._files[first:], first):
             if self._closed:
                 return
             yield Frame(index=index, name=file.stem, pts=index, rgb=read_rgb(file))

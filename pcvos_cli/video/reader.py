@@ -102,7 +102,14 @@ class VideoSource:
         return int(name) if name.isascii() and name.isdigit() else None
 
     def __iter__(self) -> Iterator[Frame]:
-        """Decode from the first frame on.
+        """Decode from the first frame on; errors as ``frames_from``."""
+        return self.frames_from(0)
+
+    def frames_from(self, first: int) -> Iterator[Frame]:
+        """Decode, and yield the frames from index ``first`` on.
+
+        Those before are decoded too, for an index is sure only where all are counted
+        (seeking goes by time, which files get wrong), but not converted to RGB.
 
         Raises:
             InputError: More than ``MAX_CORRUPT_RUN`` packets in a row cannot be decoded.
@@ -111,11 +118,11 @@ class VideoSource:
         if self._closed:
             raise ValueError(f"{self._path}: the source is closed")
         self._faults = Faults()
-        frames = self._frames(self._faults)
+        frames = self._frames(self._faults, first)
         self._running.append(frames)
         return frames
 
-    def _frames(self, faults: Faults) -> Generator[Frame, None, None]:
+    def _frames(self, faults: Faults, first: int) -> Generator[Frame, None, None]:
         # The container lives and dies inside this generator, so that it is never closed
         # under a thread that is decoding from it.
         with contextlib.closing(_open(self._path)) as container:
@@ -127,10 +134,13 @@ class VideoSource:
                 for index, picture in enumerate(decoded):
                     if self._closed:
                         return
+                    pts = clock.pts(picture)
+                    if index < first:
+                        continue
                     yield Frame(
                         index=index,
                         name=f"{index:05d}",
-                        pts=clock.pts(picture),
+                        pts=pts,
                         rgb=self._rgb(picture, to_rgb, faults),
                     )
 

@@ -76,6 +76,10 @@ class FrameSource(Protocol):
 
     def __iter__(self) -> Iterator[Frame]: ...
 
+    def frames_from(self, first: int) -> Iterator[Frame]:
+        """Yield the frames from index ``first`` on; they keep their index, name and pts."""
+        ...
+
     def close(self) -> None:
         """Release the file. Safe to call twice and in mid-iteration."""
         ...

@@ -174,3 +174,18 @@ def test_every_switch_changes_the_result(model: PCVOS, switch: dict[str, None]) 
 def test_the_first_clip_must_be_a_reference_frame(model: PCVOS) -> None:
     with pytest.raises(ValueError, match="frame 0 has no reference mask"):
         list(iter_clips(pictures(3), {1: reference(1, {1: LEFT})}, interval=4))
+
+
+def test_reduced_precision_changes_little_and_keeps_probabilities(model: PCVOS) -> None:
+    references = {0: reference(0, {1: LEFT, 2: RIGHT})}
+    config = InferenceConfig(interval=3)
+    probs = {}
+    for precision in (None, torch.bfloat16):
+        segmenter = ClipSegmenter(model, config, autocast=precision)
+        clips = iter_clips(pictures(8), references, interval=config.interval)
+        probs[precision] = torch.cat([segmenter.segment(clip).probs for clip in clips], dim=1)
+    full, reduced = probs[None], probs[torch.bfloat16]
+    assert reduced.dtype == torch.float32
+    torch.testing.assert_close(reduced.sum(0), torch.ones_like(reduced[0]))
+    assert not torch.equal(full, reduced)
+    torch.testing.assert_close(full, reduced, atol=0.1, rtol=0)
