@@ -1,5 +1,7 @@
 """``pcvos segment``: arguments in, one summary out."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,7 +25,7 @@ def segment(
         Path, typer.Argument(metavar="INPUT", help="A video, or a folder of images.")
     ],
     mask: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--mask",
             "-m",
@@ -31,7 +33,16 @@ def segment(
             help="Mask of the objects on the run's first frame, on frame FRAME (repeatable), or "
             "a folder of masks named by frame. New ids join, known ids are corrected.",
         ),
-    ],
+    ] = None,
+    box: Annotated[
+        str | None,
+        typer.Option(
+            "--box",
+            metavar="X,Y,W,H",
+            help="In place of a mask: a box around one object on the run's first frame. "
+            "`pcvos mask` does more, and shows what it finds.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -116,10 +127,39 @@ def segment(
         strict=strict,
     )
     output = output or default_output(source)
-    if dry_run:
-        _dry_run(source, mask, output, settings, json=json)
-    else:
-        _run(source, mask, output, settings, json=json)
+    with _reference_masks(source, mask or [], box, start) as masks:
+        if dry_run:
+            _dry_run(source, masks, output, settings, json=json)
+        else:
+            _run(source, masks, output, settings, json=json)
+
+
+@contextmanager
+def _reference_masks(
+    source: Path, masks: list[str], box: str | None, start: str | None
+) -> Iterator[list[str]]:
+    """Yield the masks as they are given, or one made from a box, which lives in the block."""
+    if bool(masks) == (box is not None):
+        raise typer.BadParameter("give one of --mask and --box", param_hint="--mask, --box")
+    if box is None:
+        yield masks
+        return
+    from tempfile import TemporaryDirectory
+
+    from pcvos_cli.first_mask import make_first_mask
+    from pcvos_cli.masks.boxes import parse_boxes
+    from pcvos_cli.masks.output import write_whole
+    from pcvos_cli.masks.writers import encode_palette_png
+
+    made = make_first_mask(source, parse_boxes([box]), frame=start)
+    for text in made.notes:
+        console.note(text)
+    pixels = int((made.labels > 0).sum())
+    console.note(f"--box {box}: {pixels} pixels of frame {made.frame.name} (see pcvos mask)")
+    with TemporaryDirectory(prefix="pcvos-") as folder:
+        path = Path(folder) / "box.png"
+        write_whole(path, encode_palette_png(made.labels))
+        yield [str(path)]
 
 
 def default_output(source: Path) -> Path:

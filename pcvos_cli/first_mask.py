@@ -1,0 +1,91 @@
+"""A first mask without another program: one frame of a video, cut out inside boxes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import InputError, MaskError
+from pcvos_cli.masks.boxes import Box, Point
+from pcvos_cli.masks.grabcut import grabcut_mask
+from pcvos_cli.video.source import Frame, FrameSource, open_source
+
+
+@dataclass(frozen=True, slots=True)
+class FirstMask:
+    """A frame and the objects found on it.
+
+    Attributes:
+        frame: The frame, upright.
+        labels: ``(H, W)`` int32 object ids at the frame's size, 0 = background.
+        notes: What was decided on the way.
+    """
+
+    frame: Frame
+    labels: NDArray[np.int32]
+    notes: tuple[str, ...]
+
+
+def make_first_mask(
+    source: Path,
+    boxes: Sequence[Box],
+    foreground: Sequence[Point] = (),
+    background: Sequence[Point] = (),
+    *,
+    frame: str | None = None,
+) -> FirstMask:
+    """Cut objects out of one frame of a video, or of a picture.
+
+    Args:
+        source: A video, a folder of images in natural order, or an image.
+        boxes: As ``grabcut_mask``.
+        foreground: As ``grabcut_mask``.
+        background: As ``grabcut_mask``.
+        frame: The frame's output name (the index from 0 on for a video, the stem for a
+            folder of images), or the index of an image. ``None`` for the first.
+
+    Raises:
+        ConfigError: As ``grabcut_mask``.
+        InputError: The source is missing, unreadable or holds no frame.
+        MaskError: There is no such frame; or as ``grabcut_mask``.
+    """
+    with open_source(source, fps=Fraction(24)) as frames:
+        found = _frame(frames, frame)
+    size = found.rgb.shape[:2]
+    notes = tuple(
+        f"--box {box}: cut at the edge of the frame, to {part}"
+        for box in boxes
+        if (part := box.within((size[0], size[1]))) not in (None, box)
+    )
+    return FirstMask(found, grabcut_mask(found.rgb, boxes, foreground, background), notes)
+
+
+def _frame(source: FrameSource, name: str | None) -> Frame:
+    info = source.info
+    wanted = 0 if name is None else source.frame_index(name)
+    if wanted is None and name is not None and name.isascii() and name.isdigit():
+        wanted = int(name)  # The index of an image whose name is another.
+    if wanted is None:
+        raise MaskError(
+            f"{info.path}: has no frame {name!r}",
+            hint="give an index (the first frame is 0) or an image's name without its ending",
+        )
+    if info.frame_count is not None and wanted >= info.frame_count:
+        raise _beyond(info.path, wanted, info.frame_count)
+    found = next(source.frames_from(wanted), None)
+    if found is not None:
+        return found
+    count = sum(1 for _ in source)  # The container does not say, or lies.
+    if count == 0:
+        raise InputError(f"{info.path}: holds no frame")
+    raise _beyond(info.path, wanted, count)
+
+
+def _beyond(path: Path, wanted: int, count: int) -> MaskError:
+    return MaskError(
+        f"{path}: frame {wanted} lies beyond the end: it has {count} frames (0 to {count - 1})",
+        hint="frames count from 0; check the number",
+    )

@@ -1,0 +1,227 @@
+"""A first mask from boxes and points: GrabCut (Rother, Kolmogorov and Blake, 2004)."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import ConfigError, MaskError
+from pcvos_cli.masks.boxes import Box, Point
+
+ITERATIONS = 5
+MAX_PIXELS = 400_000
+"""GrabCut works on at most so many pixels: its time grows a little faster than their number,
+and a finer graph does not find better edges."""
+
+MARGIN = 1.0
+"""Background looked at on each side of a box, as a share of the box's longer side. With half
+of that, background is taken for the object more often; with more, small boxes lose detail."""
+
+START = 0.8
+"""The object's colours are first learned from an ellipse of this share of the box, since the
+corners of a box are rarely the object."""
+
+POINT_RADIUS = 2
+"""A point states a disk of this radius, in pixels of the graph, so that one click counts."""
+
+POINT_REACH = 0.15
+"""Around a point, as a share of the box's longer side, colours are first learned for its side."""
+
+SPECK = 0.01
+"""Islands below this share of the object's largest part are dropped: GrabCut sprinkles them."""
+
+_SEED = 0
+
+
+def grabcut_mask(
+    rgb: NDArray[np.uint8],
+    boxes: Sequence[Box],
+    foreground: Sequence[Point] = (),
+    background: Sequence[Point] = (),
+) -> NDArray[np.int32]:
+    """Cut objects out of one frame.
+
+    Each object is cut out by itself, inside its boxes (several boxes of one id are one
+    object); a point that is one object's foreground is background to all others. Where two
+    objects claim a pixel, the one whose box came later is in front. The same arguments give
+    the same mask.
+
+    Args:
+        rgb: ``(H, W, 3)`` uint8.
+        boxes: At least one. The part outside the frame is ignored.
+        foreground: Belong to their object; without an id, to the object of the last box that
+            holds them.
+        background: Do not belong to their object; without an id, to none.
+
+    Returns:
+        ``(H, W)`` int32 object ids, 0 = background.
+
+    Raises:
+        ConfigError: No box, or a point names an object that no box has.
+        MaskError: A box or point lies outside the frame, a foreground point outside its
+            object's boxes, there is no background to compare with, or an object is empty.
+    """
+    size = (rgb.shape[0], rgb.shape[1])
+    parts: dict[int, list[Box]] = {}
+    for box in _inside(boxes, size):
+        # A later box of an object moves it to the front.
+        parts[box.object_id] = [*parts.pop(box.object_id, []), box]
+    for point in (*foreground, *background):
+        _check_point(point, size, set(parts))
+    clicked = [(point, _owner(point, boxes)) for point in foreground]
+    labels = np.zeros(size, np.int32)
+    found: list[int] = []
+    for object_id, own in parts.items():
+        inside = [point for point, owner in clicked if owner == object_id]
+        outside = [point for point, owner in clicked if owner != object_id]
+        outside += [p for p in background if p.object_id in (None, object_id)]
+        labels[_cut(rgb, own, inside, outside)] = object_id
+        found.append(object_id)
+    areas = np.bincount(labels.ravel(), minlength=max(found) + 1)
+    for object_id in found:
+        if areas[object_id] == 0:
+            raise MaskError(
+                f"object {object_id}: the objects of later boxes cover all of it",
+                hint=f"give its box last, or mark it with --fg x,y:{object_id}",
+            )
+    return labels
+
+
+def _inside(boxes: Sequence[Box], size: tuple[int, int]) -> list[Box]:
+    """Return the boxes' parts inside the frame."""
+    if not boxes:
+        raise ConfigError("no box given", hint="give --box x,y,w,h")
+    found = []
+    for box in boxes:
+        part = box.within(size)
+        if part is None:
+            raise MaskError(
+                f"--box {box}: lies outside the frame, which is {size[1]}x{size[0]}",
+                hint="a box is left, top, width, height in pixels of the displayed frame",
+            )
+        found.append(part)
+    return found
+
+
+def _check_point(point: Point, size: tuple[int, int], ids: set[int]) -> None:
+    if point.x >= size[1] or point.y >= size[0]:
+        raise MaskError(
+            f"point {point}: lies outside the frame, which is {size[1]}x{size[0]}",
+            hint="a point is column, row in pixels of the displayed frame, from 0 on",
+        )
+    if point.object_id is not None and point.object_id not in ids:
+        raise ConfigError(
+            f"point {point}: no box has object {point.object_id}",
+            hint=f"the boxes' objects are {', '.join(map(str, sorted(ids)))}",
+        )
+
+
+def _owner(point: Point, boxes: Sequence[Box]) -> int:
+    """Return the object that a foreground point belongs to."""
+    for box in reversed(boxes):
+        if box.holds(point) and point.object_id in (None, box.object_id):
+            return box.object_id
+    which = "every box" if point.object_id is None else f"the box of object {point.object_id}"
+    raise MaskError(
+        f"--fg {point}: lies outside {which}",
+        hint="an object is looked for inside its boxes; draw them larger",
+    )
+
+
+def _cut(
+    rgb: NDArray[np.uint8], boxes: list[Box], inside: list[Point], outside: list[Point]
+) -> NDArray[np.bool_]:
+    """Return one object's ``(H, W)`` mask."""
+    window = _window(boxes, (rgb.shape[0], rgb.shape[1]))
+    crop = rgb[window]
+    top, left = window[0].start, window[1].start
+    height, width = crop.shape[:2]
+    scale = min(1.0, (MAX_PIXELS / (height * width)) ** 0.5)
+    small = (max(1, round(height * scale)), max(1, round(width * scale)))
+    trimap = np.full(crop.shape[:2], cv2.GC_BGD, np.uint8)
+    for box in boxes:
+        row, column = box.top - top, box.left - left
+        trimap[row : row + box.height, column : column + box.width] = cv2.GC_PR_BGD
+    for box in boxes:
+        centre = (box.left - left + box.width // 2, box.top - top + box.height // 2)
+        axes = (int(START * box.width / 2), int(START * box.height / 2))
+        cv2.ellipse(trimap, centre, axes, 0, 0, 360, cv2.GC_PR_FGD, cv2.FILLED)
+    if scale < 1:
+        crop = _resize(crop, small, cv2.INTER_AREA)
+        trimap = _resize(trimap, small, cv2.INTER_NEAREST_EXACT)
+    longest = max(max(box.width, box.height) for box in boxes)
+    around = max(POINT_RADIUS, round(POINT_REACH * longest * scale))
+    for points, likely, sure in (
+        (outside, cv2.GC_PR_BGD, cv2.GC_BGD),
+        (inside, cv2.GC_PR_FGD, cv2.GC_FGD),
+    ):
+        # A point beyond the crop states what is known: that is background anyway.
+        centres = [(int((p.x - left) * scale), int((p.y - top) * scale)) for p in points]
+        reach = np.zeros_like(trimap)
+        for centre in centres:
+            cv2.circle(reach, centre, around, 1, cv2.FILLED)
+        trimap[(reach > 0) & (trimap >= cv2.GC_PR_BGD)] = likely  # the probable values
+        for centre in centres:
+            cv2.circle(trimap, centre, POINT_RADIUS, sure, cv2.FILLED)
+    mask = _grabcut(np.ascontiguousarray(crop), trimap, boxes[0].object_id)
+    mask = _without_specks(mask, trimap == cv2.GC_FGD)
+    if scale < 1:
+        soft = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+        mask = (soft >= 0.5).astype(np.uint8)
+    whole = np.zeros(rgb.shape[:2], np.bool_)
+    whole[window] = mask > 0
+    return whole
+
+
+def _resize(
+    image: NDArray[np.uint8], size: tuple[int, int], interpolation: int
+) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(image, size[::-1], interpolation=interpolation), np.uint8)
+
+
+def _window(boxes: list[Box], size: tuple[int, int]) -> tuple[slice, slice]:
+    """Return rows and columns of the boxes with a margin of background around them."""
+    left, top = min(b.left for b in boxes), min(b.top for b in boxes)
+    right, bottom = max(b.left + b.width for b in boxes), max(b.top + b.height for b in boxes)
+    margin = max(8, round(MARGIN * max(right - left, bottom - top)))
+    return (
+        slice(max(0, top - margin), min(size[0], bottom + margin)),
+        slice(max(0, left - margin), min(size[1], right + margin)),
+    )
+
+
+def _grabcut(
+    crop: NDArray[np.uint8], trimap: NDArray[np.uint8], object_id: int
+) -> NDArray[np.uint8]:
+    """Return a mask of 0 and 1 where ``trimap`` says where to look; it is not modified."""
+    if not (trimap == cv2.GC_BGD).any():
+        raise MaskError(
+            f"object {object_id}: its box leaves no background to compare with",
+            hint="draw the box closer around the object, or mark background with --bg x,y",
+        )
+    cut = trimap.copy()
+    if (trimap & 1).any():  # Else background points cover all that could be the object.
+        cv2.setRNGSeed(_SEED)  # The colours are clustered from random starts.
+        models = np.zeros((1, 65)), np.zeros((1, 65))
+        no_rectangle = (0, 0, 0, 0)  # not read where a mask says where to look
+        cv2.grabCut(crop, cut, no_rectangle, *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    mask = (cut & 1).astype(np.uint8)  # GC_FGD and GC_PR_FGD are odd
+    if not mask.any():
+        raise MaskError(
+            f"object {object_id}: GrabCut finds nothing in its box but background",
+            hint="mark the object with --fg x,y, or draw the box closer around it",
+        )
+    return mask
+
+
+def _without_specks(mask: NDArray[np.uint8], stated: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Drop tiny islands, but none that the user pointed at."""
+    count, parts, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    if count <= 2:  # background and one part
+        return mask
+    areas = statistics[:, cv2.CC_STAT_AREA]
+    kept = areas >= SPECK * areas[1:].max()
+    kept[0] = False
+    kept[np.unique(parts[stated & (mask > 0)])] = True
+    return kept[parts].astype(np.uint8)
