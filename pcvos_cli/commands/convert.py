@@ -1,0 +1,93 @@
+"""``pcvos convert``: masks of a whole video from one format to another."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from pcvos_cli import console, options
+from pcvos_cli.options import SETTINGS
+
+Target = Literal["youtube-vis", "coco", "mots", "binary", "davis"]
+_OF_ONE = "Options of one format"
+
+
+def convert(
+    result: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RESULT",
+            help="A folder of `pcvos segment`, of mask PNGs (palette, grey, MOTS), of <id>/ "
+            "folders of binary PNGs, or a YouTube-VIS JSON.",
+        ),
+    ],
+    target: Annotated[
+        Target,
+        typer.Option(
+            "--to",
+            help="youtube-vis, coco: a JSON with RLE, by video or by frame; mots: 16-bit PNGs, "
+            "class * 1000 + id; binary: <id>/00000.png, 0 and 255; davis: palette PNGs.",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--out", "--output", "-o", metavar="OUT", help="File (JSON) or folder."),
+    ],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an old result.")] = False,
+    fps: Annotated[
+        str | None,
+        typer.Option(
+            "--fps",
+            help=f"youtube-vis: frame rate, where RESULT has no timestamps ({SETTINGS.fps}).",
+            rich_help_panel=_OF_ONE,
+        ),
+    ] = None,
+    class_id: Annotated[
+        int | None,
+        typer.Option(
+            "--class-id",
+            min=1,
+            max=64,
+            help="mots: class of all objects (1).",
+            rich_help_panel=_OF_ONE,
+        ),
+    ] = None,
+    suffix: Annotated[
+        str | None,
+        typer.Option(
+            "--suffix", help="coco: ending of the frames' files (.jpg).", rich_help_panel=_OF_ONE
+        ),
+    ] = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Convert masks to YouTube-VIS, COCO, MOTS or binary files, or back to palette PNGs."""
+    console.configure(quiet=quiet, debug=debug)
+    given: dict[str, Any] = {}
+    for option, of, key, value in (
+        ("--fps", "youtube-vis", "fps", None if fps is None else options.parse_fps(fps)),
+        ("--class-id", "mots", "class_id", class_id),
+        ("--suffix", "coco", "suffix", suffix),
+    ):
+        if value is not None:
+            if target != of:
+                raise typer.BadParameter(f"goes with --to {of} only", param_hint=option)
+            given[key] = value
+    from pcvos_cli.conversion import ConversionSettings, convert_masks
+
+    settings = ConversionSettings(target, overwrite=overwrite, **given)
+    with console.progress(result.name) as bar:
+        report = convert_masks(result, output, settings, on_start=bar.expect, on_frames=bar.advance)
+    for text in report.notes:
+        console.note(text)
+    if json:
+        console.result_json(report.to_dict())
+        return
+    height, width = report.size
+    objects = "object" if len(report.object_ids) == 1 else "objects"
+    ids = ",".join(map(str, report.object_ids)) or "none"
+    console.result(
+        f"{report.output}  {report.target}: {report.frames} frames, {width} x {height}, "
+        f"{objects} {ids}"
+    )

@@ -1,0 +1,208 @@
+"""Masks in other people's formats: per-frame COCO, MOTS PNGs, a binary PNG an object."""
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from model.errors import OutputError
+from pcvos_cli.masks.coco import CATEGORY_ID, encode_mask
+from pcvos_cli.masks.label_sources import MOTS_BASE
+from pcvos_cli.masks.output import make_directory, output_errors, remove, temporary, write_whole
+from pcvos_cli.video.source import Frame
+
+
+class CocoWriter:
+    """One COCO JSON in which every frame is an image.
+
+    An object on a frame is an annotation with RLE; ``track_id`` is its object id, and
+    ``frame_id`` of an image its place in the video. Images come first, so names and size
+    are needed beforehand and nothing is held in memory.
+
+    Args:
+        path: The JSON file.
+        names: Output name of each frame.
+        size: ``(height, width)``.
+        suffix: Ending of the frames' files, for ``file_name``.
+
+    Raises:
+        OutputError: It cannot be created.
+    """
+
+    wants_probs = False
+
+    def __init__(
+        self, path: Path, names: Sequence[str], size: tuple[int, int], *, suffix: str
+    ) -> None:
+        self._path = path
+        self._annotations = 0
+        make_directory(path.parent)
+        with output_errors(path):
+            self._out = temporary(path).open("w", encoding="utf-8")
+            self._out.write(
+                '{"info": {"description": "Object masks by pcvos"}, "categories": '
+                f'[{{"id": {CATEGORY_ID}, "name": "object", "supercategory": "object"}}],\n'
+                '"images": ['
+            )
+            for index, name in enumerate(names):
+                image = {
+                    "id": index + 1,
+                    "file_name": name + suffix,
+                    "height": size[0],
+                    "width": size[1],
+                    "frame_id": index,
+                }
+                self._out.write((",\n" if index else "\n") + json.dumps(image, ensure_ascii=False))
+            self._out.write('\n],\n"annotations": [')
+
+    def write(
+        self,
+        frame: Frame,
+        labels: NDArray[np.int32],
+        probs: NDArray[np.float32] | None,  # noqa: ARG002
+    ) -> None:
+        """Write the objects of one frame.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        by_column = np.ascontiguousarray(labels.T)  # RLE runs down the columns
+        for object_id in np.unique(by_column):
+            if object_id == 0:
+                continue
+            rle = encode_mask((by_column == object_id).T)
+            self._annotations += 1
+            annotation = {
+                "id": self._annotations,
+                "image_id": frame.index + 1,
+                "category_id": CATEGORY_ID,
+                "track_id": int(object_id),
+                "iscrowd": 0,
+                "area": int(coco_mask.area(rle)),
+                "bbox": [int(value) for value in coco_mask.toBbox(rle)],
+                "segmentation": rle,
+            }
+            with output_errors(self._path):
+                separator = ",\n" if self._annotations > 1 else "\n"
+                self._out.write(separator + json.dumps(annotation))
+
+    def close(self) -> None:
+        """Finish the file and give it its name.
+
+        Raises:
+            OutputError: It cannot be written; nothing is left behind.
+        """
+        try:
+            with output_errors(self._path):
+                self._out.write("\n]}\n")
+                self._out.close()
+                temporary(self._path).replace(self._path)
+        except BaseException:
+            self.abort()
+            raise
+
+    def abort(self) -> None:
+        """Remove what is unfinished."""
+        try:
+            self._out.close()
+        except OSError:  # A full disk fails again on closing.
+            pass
+        finally:
+            remove(temporary(self._path))
+
+
+class MotsWriter:
+    """One 16-bit PNG a frame: ``class * 1000 + object_id``, as in MOTS and KITTI MOTS.
+
+    Args:
+        directory: Where they go; created if missing.
+        class_id: The class of all objects; in MOTS, 1 is car and 2 pedestrian.
+
+    Raises:
+        OutputError: The folder cannot be created.
+    """
+
+    wants_probs = False
+
+    def __init__(self, directory: Path, *, class_id: int) -> None:
+        self._directory = directory
+        self._base = class_id * MOTS_BASE
+        make_directory(directory)
+
+    def write(
+        self,
+        frame: Frame,
+        labels: NDArray[np.int32],
+        probs: NDArray[np.float32] | None,  # noqa: ARG002
+    ) -> None:
+        """Write one PNG.
+
+        Raises:
+            OutputError: It cannot be written, or an id is above 999.
+        """
+        path = self._directory / f"{frame.name}.png"
+        largest = int(labels.max(initial=0))
+        if largest >= MOTS_BASE:
+            raise OutputError(f"{path}: object id {largest} does not fit MOTS (1 to 999)")
+        values = np.where(labels > 0, labels + self._base, 0).astype(np.uint16)
+        write_whole(path, _png(values))
+
+    def close(self) -> None:
+        """Every file is whole already."""
+
+    def abort(self) -> None:
+        """Every file is whole already, and is kept."""
+
+
+class BinaryWriter:
+    """A folder an object, ``<id>/<name>.png``: 255 where the object is, else 0.
+
+    Every object has a file for every frame, so that a folder is a video of its own.
+
+    Args:
+        directory: Where the folders go; created if missing.
+        object_ids: The objects.
+
+    Raises:
+        OutputError: A folder cannot be created.
+    """
+
+    wants_probs = False
+
+    def __init__(self, directory: Path, object_ids: Sequence[int]) -> None:
+        self._folders = {object_id: directory / str(object_id) for object_id in object_ids}
+        make_directory(directory)
+        for folder in self._folders.values():
+            make_directory(folder)
+
+    def write(
+        self,
+        frame: Frame,
+        labels: NDArray[np.int32],
+        probs: NDArray[np.float32] | None,  # noqa: ARG002
+    ) -> None:
+        """Write one PNG for each object.
+
+        Raises:
+            OutputError: One cannot be written.
+        """
+        for object_id, folder in self._folders.items():
+            mask = np.where(labels == object_id, 255, 0).astype(np.uint8)
+            write_whole(folder / f"{frame.name}.png", _png(mask))
+
+    def close(self) -> None:
+        """Every file is whole already."""
+
+    def abort(self) -> None:
+        """Every file is whole already, and is kept."""
+
+
+def _png(values: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(values).save(content, format="PNG")
+    return content.getvalue()
