@@ -7,6 +7,7 @@ The tree in the order in which the data flows::
     video/                a file or folder -> frames
     masks/                reference masks in; palette PNGs, RLE, overlay, scores out
     output_folder.py      the folder they go to: refused, locked, cleared
+    saved_run.py          what an unfinished run leaves, and how it is taken up again
     weights_store.py      the shipped weights and their manifest
     run_report.py         run.json
 

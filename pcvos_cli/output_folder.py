@@ -1,5 +1,6 @@
 """The folder a run writes to: checked, locked against a second run, cleared of an old one."""
 
+import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,6 +12,12 @@ SCORES = "scores"
 RLE = "masks.json"
 OVERLAY = "overlay.mp4"
 REPORT = "run.json"
+STATE = ".pcvos-resume"
+"""Folder with what an unfinished run needs to be resumed; see ``saved_run``."""
+
+PROGRESS = f"{STATE}/progress.json"
+"""Is there once something is finished."""
+
 _LOCK = ".pcvos.lock"
 _PER_FRAME = {MASKS: "*.png", SCORES: "*.npz"}
 _UNFINISHED = "*.tmp"
@@ -25,16 +32,24 @@ class OutputFolder:
     Args:
         path: The folder; parents are created.
         overwrite: Accept a folder that holds results.
+        resume: The same, to go on with them.
         inputs: Files and folders that the run reads; ``clear`` must not delete any of them.
 
     Raises:
         OutputError: On entering, if it is a file, read-only, in use by another run, or
-            holds results and ``overwrite`` is off.
+            holds results and neither ``overwrite`` nor ``resume`` is on.
     """
 
-    def __init__(self, path: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        overwrite: bool,
+        resume: bool = False,
+        inputs: tuple[Path, ...] = (),
+    ) -> None:
         self.path = path
-        self._overwrite = overwrite
+        self._overwrite = overwrite or resume
         self._inputs = inputs
         from filelock import FileLock  # Not at the top: `pcvos --help` comes by here.
 
@@ -65,13 +80,25 @@ class OutputFolder:
         self._created = missing
 
     def clear(self) -> None:
-        """Delete an earlier run's results, and nothing else.
+        """Delete an earlier run's results, but for its saved state, and nothing else.
 
         Raises:
             OutputError: If one cannot be deleted.
         """
+        self._delete(_results(self.path) + _leftovers(self.path))
+
+    def clear_unfinished(self) -> None:
+        """Delete the half-written files of a run that was killed; errors as ``clear``."""
+        self._delete(_leftovers(self.path))
+
+    @property
+    def holds_results(self) -> bool:
+        """Whether there are results of an earlier run."""
+        return bool(_results(self.path))
+
+    def _delete(self, files: list[Path]) -> None:
         try:
-            for path in _results(self.path) + _leftovers(self.path):
+            for path in files:
                 path.unlink()
         except OSError as error:
             raise OutputError(f"{error.filename}: cannot replace: {error.strerror}") from error
@@ -86,6 +113,8 @@ class OutputFolder:
         Path(self._lock.lock_file).unlink(missing_ok=True)
         self._lock.release()
         # A run that failed before its first mask leaves no trace.
+        if kind is not None and not self.holds_results and not (self.path / PROGRESS).exists():
+            shutil.rmtree(self.path / STATE, ignore_errors=True)
         for path in self._created if kind is not None else ():
             try:
                 path.rmdir()
@@ -108,6 +137,12 @@ def check_refusal(path: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ())
                 raise OutputError(f"{parent}: is a file, not a folder", hint="choose another --out")
             break
     results = _results(path)
+    if (path / PROGRESS).is_file() and not overwrite:
+        raise OutputError(
+            f"{path}: holds an unfinished run ({len(results)} result files)",
+            hint="pass --resume to go on with it, --overwrite to begin anew, or choose "
+            "another --out",
+        )
     if results and not overwrite:
         raise OutputError(
             f"{path}: holds {len(results)} result files of an earlier run",

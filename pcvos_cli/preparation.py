@@ -13,6 +13,7 @@ from model.config import STRIDE, PCVOSConfig
 from model.errors import ConfigError, MaskError, WeightsError
 from model.pcvos import PCVOS
 from model.types import ReferenceMask
+from pcvos_cli.identity import run_identity
 from pcvos_cli.masks.reference import LoadedMask, load_references, resize_nearest
 from pcvos_cli.run_report import RunPlan
 from pcvos_cli.settings import SegmentSettings
@@ -34,6 +35,7 @@ class Job:
         device: Where it runs.
         inputs: Files and folders that the run reads.
         record: The settings as JSON-able values, with the weights' name and SHA-256.
+        identity: All that decides the results, as ``run_identity`` returns it.
     """
 
     plan: RunPlan
@@ -43,6 +45,7 @@ class Job:
     device: torch.device
     inputs: tuple[Path, ...]
     record: dict[str, Any]
+    identity: dict[str, Any]
 
 
 def prepare(
@@ -116,7 +119,15 @@ def prepare(
     }
     model = model_from(checkpoint, name=str(weights.path)).to(device)
     inputs = (info.path, *(mask.path for mask in given))
-    return Job(plan, frames, references, model, device, inputs, record)
+    identity = run_identity(
+        info, references.values(), record, device=device_name(device), threads=settings.threads
+    )
+    return Job(plan, frames, references, model, device, inputs, record, identity)
+
+
+def device_name(device: torch.device) -> str:
+    """Return what a user knows the device by."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 def _check_inside(mask: LoadedMask, frames: FrameRange) -> None:

@@ -22,6 +22,8 @@ class RunPlan:
         source_size: ``(height, width)`` of a displayed frame, and of masks and overlay.
         working_size: ``(height, width)`` at which the model works.
         start: Index of the run's first frame.
+        resume_at: First frame that an unfinished run left to do, or ``None`` if this one
+            begins at its start.
         frames: Frames of the run that the container promises, or ``None``.
         first_frame: Index of the first reference mask; earlier frames get empty masks.
         object_ids: All ids of the run, ascending.
@@ -49,6 +51,7 @@ class RunPlan:
     weights: str
     device: str
     notes: tuple[str, ...]
+    resume_at: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-able values."""
@@ -69,8 +72,10 @@ class SegmentReport:
         source_size: ``(height, width)`` of masks and overlay.
         working_size: ``(height, width)`` at which the model worked.
         memory_frames: Frames in the memory at the end.
-        fps_model: ``segmented_frames`` by the seconds spent in the model alone.
-        fps_end_to_end: ``frames`` by the seconds from the first frame's decoding to the
+        resumed_at: Frame at which this run took over from an unfinished one, or ``None``.
+            Frames before it count neither for ``fps_model`` nor for ``fps_end_to_end``.
+        fps_model: Frames segmented by the seconds spent in the model alone.
+        fps_end_to_end: Frames by the seconds from the first frame's decoding to the
             last file's closing; loading the weights is not in it.
         peak_memory_mb: Largest resident size of the process so far, in MB; 0 where the
             system does not tell.
@@ -81,6 +86,7 @@ class SegmentReport:
         versions: Of Python and the packages that decide the result.
         device: What the model ran on.
         threads: CPU threads of torch.
+        identity: SHA-256 of all that decides the results; equal for a run and its resumption.
         notes: How the masks were understood, and what is special about the outputs.
         warnings: What is damaged in the input and did not end the run.
     """
@@ -94,6 +100,7 @@ class SegmentReport:
     source_size: tuple[int, int]
     working_size: tuple[int, int]
     memory_frames: int
+    resumed_at: int | None
     fps_model: float
     fps_end_to_end: float
     peak_memory_mb: float
@@ -103,12 +110,24 @@ class SegmentReport:
     versions: dict[str, str]
     device: str
     threads: int
+    identity: str
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-able values."""
         return asdict(self)
+
+    @classmethod
+    def read(cls, path: Path) -> "SegmentReport | None":
+        """Read what ``write`` wrote; ``None`` if there is no such file."""
+        try:
+            values: dict[str, Any] = json.loads(path.read_bytes())
+            for name, value in values.items():
+                values[name] = tuple(value) if isinstance(value, list) else value
+            return cls(**values)
+        except (OSError, ValueError, TypeError, AttributeError):
+            return None
 
     def write(self, path: Path) -> None:
         """Write the report as JSON, under a temporary name first.

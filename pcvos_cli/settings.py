@@ -26,6 +26,7 @@ class SegmentSettings:
         device: ``auto`` takes CUDA, then MPS, then the CPU.
         threads: CPU threads of torch; ``None`` leaves torch's own choice.
         formats: Which outputs to write, a subset of ``FORMATS``.
+        resume: Go on where an unfinished run with the same settings ended, if there is one.
         overwrite: Replace what an earlier run left in the output folder.
         resize_mask: Accept masks of another size than the video's (nearest neighbour).
         fps: Frame rate given to a folder of images.
@@ -44,6 +45,7 @@ class SegmentSettings:
     device: DeviceName = "auto"
     threads: int | None = None
     formats: tuple[str, ...] = ("png", "rle", "overlay")
+    resume: bool = False
     overwrite: bool = False
     resize_mask: bool = False
     fps: Fraction = Fraction(24)
@@ -62,6 +64,11 @@ class SegmentSettings:
             raise ConfigError(f"--size must be at least 16 pixels, got {self.size}")
         if self.threads is not None and self.threads < 1:
             raise ConfigError(f"--threads must be at least 1, got {self.threads}")
+        if self.resume and self.overwrite:
+            raise ConfigError(
+                "--resume and --overwrite contradict each other",
+                hint="--resume goes on with an unfinished run, --overwrite begins anew",
+            )
         if self.fps <= 0:
             raise ConfigError(f"--fps must be above 0, got {self.fps}")
         if self.device not in DEVICES:

@@ -19,6 +19,7 @@ def iter_clips(
     *,
     interval: int,
     start: int = 0,
+    continued: bool = False,
 ) -> Iterator[Clip]:
     """Group frames into the clips between memory updates.
 
@@ -31,15 +32,18 @@ def iter_clips(
             ahead.
         references: Reference masks by frame index.
         interval: L.
-        start: Index of the first item of ``frames``; it must have a reference mask.
+        start: Index of the first item of ``frames``; it must have a reference mask, unless
+            ``continued``.
+        continued: The clips before ``start`` were made earlier, and a clip begins there.
 
     Yields:
         Clips, normalised and padded.
 
     Raises:
-        ValueError: If ``start`` has no reference mask or ``interval`` is below 1.
+        ValueError: If ``start`` should have a reference mask and has none, or if
+            ``interval`` is below 1.
     """
-    if start not in references:
+    if start not in references and not continued:
         raise ValueError(f"frame {start} has no reference mask to start from")
     if interval < 1:
         raise ValueError(f"interval must be at least 1, got {interval}")

@@ -1,11 +1,13 @@
 """Clip after clip: predict, overrule by references, update the memory."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
 from model.config import InferenceConfig
 from model.inference.objects import ObjectRegistry
-from model.memory.bank import MemoryBank
+from model.memory.bank import MemoryBank, MemoryFrame
 from model.ops.aggregation import soft_aggregate
 from model.ops.masks import object_masks
 from model.ops.padding import Padding, pad, unpad
@@ -59,6 +61,31 @@ class ClipSegmenter:
     def object_ids(self) -> tuple[int, ...]:
         """Ids of the objects that have entered, ascending."""
         return self._registry.object_ids
+
+    def memory_frame(self, index: int) -> MemoryFrame:
+        """Return a frame of the memory; errors as ``MemoryBank.frame``.
+
+        With ``object_ids`` they are all that a later clip depends on.
+        """
+        return self._bank.frame(index)
+
+    @torch.inference_mode()
+    def restore(self, object_ids: Iterable[int], memory: Iterable[MemoryFrame]) -> None:
+        """Take up the state of another segmenter between two clips.
+
+        Args:
+            object_ids: The objects that have entered.
+            memory: All its memory frames, in order.
+
+        Raises:
+            ValueError: If this one has a memory already.
+        """
+        if self._bank.frames:
+            raise ValueError("only a new segmenter can be restored")
+        self._registry.register(object_ids)
+        for frame in memory:
+            values = {i: value.to(self._device) for i, value in frame.values.items()}
+            self._bank.add(frame.key.to(self._device), values)
 
     @torch.inference_mode()
     def segment(self, clip: Clip) -> ClipPrediction:

@@ -20,6 +20,19 @@ class Memory:
     value: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryFrame:
+    """One frame of the memory, as ``MemoryBank.add`` takes it.
+
+    Attributes:
+        key: ``(C_k, h * w)``.
+        values: For each object that is present, ``(C_v, h * w)``.
+    """
+
+    key: Tensor
+    values: Mapping[int, Tensor]
+
+
 class _Rows:
     """A tensor that grows along its first axis, copied only when its capacity doubles."""
 
@@ -79,9 +92,9 @@ class MemoryBank:
         """Add a memory frame.
 
         Args:
-            key: ``(C_k, h, w)``.
-            values: For each object present, ``(C_v, h, w)``. Ids that are new form a new
-                group, which begins with this frame.
+            key: ``(C_k, h, w)`` or ``(C_k, h * w)``.
+            values: For each object present, ``(C_v, h, w)`` or ``(C_v, h * w)``. Ids that
+                are new form a new group, which begins with this frame.
 
         Raises:
             ValueError: If an object that entered earlier has no value here.
@@ -110,6 +123,26 @@ class MemoryBank:
             Memory(keys[..., group.start :], group.values().permute(1, 2, 0)[None])
             for group in self.groups
         ]
+
+    def frame(self, index: int) -> MemoryFrame:
+        """Return one memory frame, in the order in which they were added; views.
+
+        Adding all of them to an empty bank makes this bank again, bit by bit.
+
+        Raises:
+            IndexError: If there is no such frame.
+        """
+        if self._keys is None or not 0 <= index < self.frames:
+            raise IndexError(f"no memory frame {index}: there are {self.frames}")
+        keys = self._keys.view()
+        cells = keys.shape[0] // self.frames
+        begin, end = index * cells, (index + 1) * cells
+        values: dict[int, Tensor] = {}
+        for group in self.groups:
+            if group.start <= begin:
+                rows = group.values()[begin - group.start : end - group.start]
+                values |= {i: rows[:, k].t() for k, i in enumerate(group.object_ids)}
+        return MemoryFrame(keys[begin:end].t(), values)
 
     def object_ids(self) -> tuple[int, ...]:
         """Return all ids, in the order in which ``memories`` holds them."""

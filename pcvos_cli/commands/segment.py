@@ -67,6 +67,12 @@ def segment(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace old results.", rich_help_panel=_OUTPUT)
     ] = SETTINGS.overwrite,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on where an unfinished run ended.", rich_help_panel=_OUTPUT
+        ),
+    ] = SETTINGS.resume,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Check everything, write nothing.", rich_help_panel=_OUTPUT),
@@ -118,6 +124,7 @@ def segment(
         device=device,
         threads=threads,
         formats=SETTINGS.formats if formats is None else options.parse_formats(formats),
+        resume=resume,
         overwrite=overwrite,
         resize_mask=resize_mask,
         start=start,
@@ -207,7 +214,7 @@ def _run(
             )
     except (KeyboardInterrupt, Terminated):
         if finished:
-            console.note(f"finished masks are kept in {output}")
+            console.note(f"finished masks are kept in {output}; --resume goes on from there")
         raise
     for text in report.notes:
         console.note(text)
@@ -253,5 +260,6 @@ def describe(plan: "RunPlan") -> list[str]:
         f"   clips  {unknown if plan.clips is None else plan.clips}",
         f"  memory  {memory}",
         f" weights  {plan.weights} on {plan.device}",
-        f"  output  {plan.output}",
+        f"  output  {plan.output}"
+        f"{'' if plan.resume_at is None else f', resumed at frame {plan.resume_at}'}",
     ]

@@ -70,15 +70,12 @@ class RLEWriter:
         Raises:
             OutputError: The journal cannot be written.
         """
-        by_column = np.ascontiguousarray(labels.T)  # RLE runs down the columns
-        counts = np.bincount(by_column.ravel())
         with output_errors(self._path):
-            for object_id in np.flatnonzero(counts[1:]) + 1:
-                offsets = self._offsets.setdefault(int(object_id), array("Q"))
+            for object_id, counts in encode_labels(labels).items():
+                offsets = self._offsets.setdefault(object_id, array("Q"))
                 offsets.extend([0] * (self._frames - len(offsets)))
                 offsets.append(self._journal.tell() + 1)
-                counts_string = encode_mask((by_column == object_id).T)["counts"]
-                self._journal.write(counts_string.encode("ascii") + b"\n")
+                self._journal.write(counts.encode("ascii") + b"\n")
         self._pts.append(frame.pts)
         self._names.append(frame.name)
         self._frames += 1
@@ -169,6 +166,13 @@ class RLEWriter:
                 yield {"size": size, "counts": counts}
         for _ in range(self._frames - len(offsets)):
             yield None
+
+
+def encode_labels(labels: NDArray[np.int32]) -> dict[int, str]:
+    """Return the ``counts`` of the COCO RLE of each id in an ``(H, W)`` map, ids ascending."""
+    by_column = np.ascontiguousarray(labels.T)  # RLE runs down the columns
+    present = np.flatnonzero(np.bincount(by_column.ravel())[1:]) + 1
+    return {int(i): encode_mask((by_column == i).T)["counts"] for i in present}
 
 
 def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:

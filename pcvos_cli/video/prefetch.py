@@ -123,7 +123,7 @@ class BackgroundWriter:
         if depth < 1:
             raise ValueError(f"depth must be at least 1, got {depth}")
         self._writers = tuple(writers)
-        self._jobs: queue.Queue[_Job | threading.Event] = queue.Queue(depth)
+        self._jobs: queue.Queue[_Job | threading.Event | Callable[[], None]] = queue.Queue(depth)
         self._error: BaseException | None = None
         self._finish = threading.Event()
         self._drop = threading.Event()
@@ -160,8 +160,13 @@ class BackgroundWriter:
             if isinstance(job, threading.Event):
                 job.set()
                 continue
+            if callable(job):
+                job()
+                continue
+            frame, labels, probs = job
             for writer in self._writers:
-                frame, labels, probs = job
+                if writer.wants_probs and probs is None:
+                    continue
                 writer.write(frame, labels, probs if writer.wants_probs else None)
 
     def submit(
@@ -169,10 +174,21 @@ class BackgroundWriter:
     ) -> None:
         """Queue one frame; waits while the queue is full. Arguments as ``MaskWriter.write``.
 
+        Where ``probs`` is ``None``, writers that want them are passed over: a resumed run
+        has their files of this frame.
+
         Raises:
             OutputError: A writer failed on this or an earlier frame.
         """
         self._put((frame, labels, probs))
+
+    def then(self, action: Callable[[], None]) -> None:
+        """Queue a call, made in the writers' thread once all frames before are written.
+
+        Raises:
+            OutputError: A writer, or an earlier action, failed.
+        """
+        self._put(action)
 
     def flush(self) -> None:
         """Wait until every submitted frame has been written.
@@ -186,7 +202,7 @@ class BackgroundWriter:
             if not self._thread.is_alive() and not reached.is_set():
                 self._raise()
 
-    def _put(self, job: _Job | threading.Event) -> None:
+    def _put(self, job: _Job | threading.Event | Callable[[], None]) -> None:
         if not _offer(self._jobs, job, lambda: not self._thread.is_alive()):
             self._raise()
 

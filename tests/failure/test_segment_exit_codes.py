@@ -379,4 +379,5 @@ def test_an_interrupted_run_keeps_whole_masks(
     for path in masks:
         with Image.open(path) as image:
             image.load()
-    assert sorted(p.name for p in out.iterdir()) == ["masks"]
+    assert sorted(p.name for p in out.iterdir()) == [".pcvos-resume", "masks"]
+    assert "--resume" in stderr

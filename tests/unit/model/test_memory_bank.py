@@ -85,3 +85,30 @@ def test_progressive_matches_equation_4() -> None:
     actual = progressive_read(query, memory, interval=2)
     assert torch.allclose(actual, torch.cat(expected, dim=3), atol=1e-6)
     assert torch.equal(memory.key, before)
+
+
+def test_a_bank_is_made_again_from_its_frames() -> None:
+    bank, again = MemoryBank(), MemoryBank()
+    given = [frame_value(n, objects) for n, objects in enumerate([[7], [7], [7, 2, 9], [2, 7, 9]])]
+    for key, values in given:
+        bank.add(key, values)
+    early = bank.frame(1)  # a view that later growth must not change
+    for n in range(4, 9):
+        bank.add(*frame_value(n, [2, 7, 9]))
+    assert torch.equal(early.values[7], given[1][1][7].flatten(1))
+    for index, (key, values) in enumerate(given):
+        frame = bank.frame(index)
+        assert torch.equal(frame.key, key.flatten(1))
+        assert set(frame.values) == set(values)
+        for object_id, value in values.items():
+            assert torch.equal(frame.values[object_id], value.flatten(1))
+    for index in range(bank.frames):
+        frame = bank.frame(index)
+        again.add(frame.key, frame.values)
+    assert again.object_ids() == bank.object_ids()
+    for one, other in zip(again.memories(), bank.memories(), strict=True):
+        assert torch.equal(one.key, other.key)
+        assert torch.equal(one.value, other.value)
+        assert one.value.stride() == other.value.stride()
+    with pytest.raises(IndexError, match="9"):
+        bank.frame(9)

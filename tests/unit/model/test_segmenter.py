@@ -189,3 +189,28 @@ def test_reduced_precision_changes_little_and_keeps_probabilities(model: PCVOS) 
     torch.testing.assert_close(reduced.sum(0), torch.ones_like(reduced[0]))
     assert not torch.equal(full, reduced)
     torch.testing.assert_close(full, reduced, atol=0.1, rtol=0)
+
+
+def test_a_restored_segmenter_goes_on_to_the_same_bits(model: PCVOS) -> None:
+    references = {0: reference(0, {5: LEFT}), 4: reference(4, {2: RIGHT})}
+    config = InferenceConfig(interval=3)
+    whole = ClipSegmenter(model, config)
+    frames = pictures(12)
+    clips = list(iter_clips(frames, references, interval=3))
+    expected = [whole.segment(clip) for clip in clips]
+    for done in range(1, len(clips)):
+        before = ClipSegmenter(model, config)
+        for clip in clips[:done]:
+            before.segment(clip)
+        after = ClipSegmenter(model, config)
+        memory = [before.memory_frame(index) for index in range(before.memory_frames)]
+        after.restore(before.object_ids, memory)
+        start = clips[done].start
+        rest = list(iter_clips(frames[start:], references, interval=3, start=start, continued=True))
+        assert [clip.start for clip in rest] == [clip.start for clip in clips[done:]]
+        for clip, prediction in zip(rest, expected[done:], strict=True):
+            again = after.segment(clip)
+            assert again.object_ids == prediction.object_ids
+            assert torch.equal(again.probs, prediction.probs)
+    with pytest.raises(ValueError, match="new segmenter"):
+        whole.restore((), [])

@@ -266,3 +266,31 @@ def test_no_writer_is_called_after_close() -> None:
     assert writer.calls == ["close"]
     with pytest.raises(ValueError, match="closed"):
         sink.submit(frame(0), LABELS, None)
+
+
+def test_actions_come_after_the_frames_before_them_and_their_errors_too() -> None:
+    writer = Recorder()
+    with BackgroundWriter([writer]) as sink:
+        for i in range(3):
+            sink.submit(frame(i), LABELS, None)
+            sink.then(lambda i=i: writer.calls.append(f"after {i}"))  # type: ignore[misc]
+    assert writer.calls == [
+        (0, False), "after 0", (1, False), "after 1", (2, False), "after 2", "close",
+    ]  # fmt: skip
+
+    def fail() -> None:
+        raise OutputError("disk full")
+
+    broken = BackgroundWriter([Recorder()])
+    broken.then(fail)
+    with pytest.raises(OutputError, match="disk full"):
+        broken.close()
+
+
+def test_writers_of_scores_are_passed_over_where_there_are_none() -> None:
+    soft, hard = Recorder(wants_probs=True), Recorder()
+    with BackgroundWriter([soft, hard]) as sink:
+        sink.submit(frame(0), LABELS, None)
+        sink.submit(frame(1), LABELS, np.zeros((2, 2, 2), np.float32))
+    assert soft.calls == [(1, True), "close"]
+    assert hard.calls == [(0, False), (1, False), "close"]

@@ -1,0 +1,67 @@
+"""What decides the bytes of a run's results: two runs that agree in it may be one."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.types import ReferenceMask
+from pcvos_cli.run_report import package_versions
+from pcvos_cli.video.folder import image_files
+from pcvos_cli.video.source import VideoInfo
+
+_BLOCK = 1 << 16
+_BLOCKS = 16
+
+
+def run_identity(
+    info: VideoInfo,
+    references: Iterable[ReferenceMask],
+    record: dict[str, Any],
+    *,
+    device: str,
+    threads: int | None,
+) -> dict[str, Any]:
+    """Return it as JSON-able values, by names that a user understands.
+
+    Args:
+        info: The input. Its content counts by samples: hashing hours of video whole would
+            hold up every start.
+        references: Reference masks at the working size.
+        record: The settings, with the SHA-256 of the weights.
+        device: What the model runs on; another one rounds differently.
+        threads: CPU threads of torch, for the same reason; ``None`` for torch's own choice.
+    """
+    masks = hashlib.sha256()
+    for reference in references:
+        masks.update(f"{reference.frame_index} {reference.object_ids}".encode())
+        masks.update(reference.labels.numpy().tobytes())
+    files = image_files(info.path) if info.is_folder else [info.path]
+    content = hashlib.sha256()
+    for file in files:
+        content.update(file.name.encode("utf-8", "surrogateescape"))
+        _sample(file, content)
+    return {
+        "input": info.path.name,
+        "the input's content": content.hexdigest()[:16],
+        "the masks' content": masks.hexdigest()[:16],
+        "fps": str(info.fps),
+        **record,
+        "device": device,
+        "threads": threads or torch.get_num_threads(),
+        **{f"version of {name}": number for name, number in package_versions().items()},
+    }
+
+
+def _sample(path: Path, digest: "hashlib._Hash") -> None:
+    """Add a file's size and up to 16 blocks of 64 KiB, first and last among them."""
+    size = path.stat().st_size
+    digest.update(size.to_bytes(8, "big"))
+    with path.open("rb") as file:
+        for number in range(_BLOCKS):
+            file.seek(max(0, size - _BLOCK) * number // (_BLOCKS - 1))
+            digest.update(file.read(_BLOCK))
+            if size <= _BLOCK:
+                break

@@ -1,0 +1,240 @@
+"""What an unfinished run leaves behind, so that ``--resume`` can go on to the same bytes.
+
+In the output folder, until the run is complete::
+
+    .pcvos-resume/
+      run.json                    what decides the results; another run is refused
+      labels.jsonl                labels of finished frames
+      memory/00000.safetensors    keys and values, one file a memory frame, written once
+      progress.json               the next frame, and how much of the others counts
+
+After each clip, once its frames are written, the clip's memory frame is added and
+``progress.json`` is replaced. The memory is soft, as it was in use: made again from PNGs it
+would be another one. A run therefore writes as many bytes here as its memory holds, once.
+"""
+
+import contextlib
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as to_safetensors
+
+from model.errors import OutputError
+from model.inference.segmenter import ClipSegmenter
+from model.memory.bank import MemoryFrame
+from pcvos_cli.masks.label_journal import LabelJournal, read_journal
+from pcvos_cli.masks.output import make_directory, output_errors, write_whole
+from pcvos_cli.output_folder import PROGRESS, STATE
+
+_KEY = "key"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run came.
+
+    Attributes:
+        next_frame: Index of the first frame that is not finished; a clip begins with it.
+        object_ids: The objects that have entered, ascending.
+        memory_frames: Files of ``memory/`` that count.
+        journal_bytes: Bytes of ``labels.jsonl`` that count.
+    """
+
+    next_frame: int
+    object_ids: tuple[int, ...]
+    memory_frames: int
+    journal_bytes: int
+
+
+class SavedRun:
+    """The saved state of one run; a context manager that closes its journal.
+
+    Args:
+        folder: The output folder.
+        identity: All that decides the results, as JSON-able values by a name that users
+            understand.
+    """
+
+    def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
+        self._folder = folder / STATE
+        self._progress_path = folder / PROGRESS
+        self._identity = json.loads(json.dumps(identity))
+        self._journal: LabelJournal | None = None
+        self._memory_frames = 0
+        self.progress: Progress | None = None
+
+    def find(self) -> bool:
+        """Look for a saved state, and take its progress (``None`` where it has none yet).
+
+        Returns:
+            Whether there is one.
+
+        Raises:
+            OutputError: It is of another run, or damaged.
+        """
+        with self._reading():
+            path = self._folder / "run.json"
+            if not path.is_file():
+                return False
+            self._compare(json.loads(path.read_bytes()))
+            if self._progress_path.is_file():
+                values = json.loads(self._progress_path.read_bytes())
+                values["object_ids"] = tuple(values["object_ids"])
+                self.progress = Progress(**values)
+            return True
+
+    def begin(self) -> None:
+        """Start anew: nothing is finished.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        make_directory(self._folder / "memory")
+        with output_errors(self._folder):
+            self._progress_path.unlink(missing_ok=True)
+        content = json.dumps(self._identity, indent=1, ensure_ascii=False)
+        write_whole(self._folder / "run.json", content.encode())
+
+    def open_journal(self) -> LabelJournal:
+        """Open the journal behind the frames that are finished.
+
+        Raises:
+            OutputError: It cannot be opened.
+        """
+        done = self.progress
+        path = self._folder / "labels.jsonl"
+        if done is None:
+            self._journal = LabelJournal(path)
+        else:
+            self._journal = LabelJournal(path, keep=done.journal_bytes, first=done.next_frame)
+        return self._journal
+
+    def restore(self, segmenter: ClipSegmenter) -> None:
+        """Give a new segmenter the memory that was saved.
+
+        Raises:
+            OutputError: It is damaged.
+        """
+        if self.progress is not None:
+            with self._reading():
+                memory = map(self._read_memory, range(self.progress.memory_frames))
+                segmenter.restore(self.progress.object_ids, memory)
+            self._memory_frames = self.progress.memory_frames
+
+    def labels(self, size: tuple[int, int]) -> Iterator[NDArray[np.int32]]:
+        """Yield the labels of the finished frames, ``(H, W)`` int32.
+
+        Raises:
+            OutputError: They are damaged.
+        """
+        if self.progress is not None:
+            with self._reading():
+                path = self._folder / "labels.jsonl"
+                yield from read_journal(path, self.progress.journal_bytes, size)
+
+    def saving(self, segmenter: ClipSegmenter, next_frame: int) -> Callable[[], None]:
+        """Note what is to be saved, and return what saves it.
+
+        Args:
+            segmenter: Has segmented all frames before ``next_frame``.
+            next_frame: Index of the frame after the clip.
+
+        Returns:
+            To be called where the journal is written, once those frames are. It may raise
+            ``OutputError``.
+        """
+        known, count = self._memory_frames, segmenter.memory_frames
+        # Views: rows of the memory are never changed once they are written.
+        added = [(index, segmenter.memory_frame(index)) for index in range(known, count)]
+        self._memory_frames = count
+        object_ids = segmenter.object_ids
+
+        def save() -> None:
+            assert self._journal is not None
+            for index, frame in added:
+                write_whole(self._memory_path(index), _pack(frame))
+            progress = Progress(next_frame, object_ids, count, self._journal.flush())
+            write_whole(self._progress_path, json.dumps(asdict(progress)).encode())
+
+        return save
+
+    def remove(self) -> None:
+        """The run is complete: nothing is to be resumed. Never raises."""
+        if self._journal is not None:
+            self._journal.close()
+        # Renamed first: a kill in between leaves no half of a state.
+        gone = self._folder.with_name(f"{STATE}.tmp")
+        shutil.rmtree(gone, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self._folder.replace(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._journal is not None:
+            self._journal.close()
+
+    def _compare(self, saved: dict[str, Any]) -> None:
+        """Refuse the state of another run, saying what differs."""
+        different = [
+            f"{name} was {saved.get(name)}, now {self._identity.get(name)}"
+            for name in dict.fromkeys((*saved, *self._identity))
+            if saved.get(name) != self._identity.get(name)
+        ]
+        if different:
+            raise OutputError(
+                f"{self._folder.parent}: the unfinished run there is another one: "
+                + "; ".join(different[:3]),
+                hint="resume with the same input, masks and options, or begin anew with "
+                "--overwrite",
+            )
+
+    def _memory_path(self, index: int) -> Path:
+        return self._folder / "memory" / f"{index:05}.safetensors"
+
+    def _read_memory(self, index: int) -> MemoryFrame:
+        tensors = load_file(self._memory_path(index))
+        key = tensors.pop(_KEY)
+        return MemoryFrame(key, {int(object_id): value for object_id, value in tensors.items()})
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, SafetensorError) as error:
+            raise OutputError(
+                f"{self._folder}: the saved state is damaged ({error})",
+                hint="begin anew with --overwrite",
+            ) from error
+
+
+def identity_digest(identity: dict[str, Any]) -> str:
+    """Return the SHA-256 of what decides a run's results."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _pack(frame: MemoryFrame) -> bytes:
+    tensors = {_KEY: frame.key, **{str(i): value for i, value in frame.values.items()}}
+    packed = {
+        name: torch.clone(tensor.cpu(), memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+    return to_safetensors(packed)
