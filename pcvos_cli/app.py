@@ -16,6 +16,7 @@ import typer
 from model.errors import OutOfMemoryError, OutputError, PCVOSError
 from pcvos_cli import console, options
 from pcvos_cli.commands.convert import convert
+from pcvos_cli.commands.doctor import doctor
 from pcvos_cli.commands.evaluate import evaluate
 from pcvos_cli.commands.mask import mask
 from pcvos_cli.commands.segment import segment
@@ -124,6 +125,7 @@ def _build() -> typer.Typer:
     root.command("segment")(reported(segment))
     root.command("mask")(reported(mask))
     root.command("convert")(reported(convert))
+    root.command("doctor")(reported(doctor))
     root.command("evaluate")(reported(evaluate))
     root.command("train")(reported(train))
     weights = typer.Typer(no_args_is_help=True, help="Import, list and verify model weights.")

@@ -10,7 +10,18 @@ import pytest
 from tests.support.cli import MODULE, pcvos
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["segment", "--help"], ["weights", "list"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["segment", "--help"],
+        ["mask", "--help"],
+        ["convert", "--help"],
+        ["doctor", "--help"],
+        ["weights", "list"],
+    ],
+    ids=" ".join,
+)
 def test_nothing_heavy_is_imported(arguments: list[str]) -> None:
     code = (
         "import sys\n"
