@@ -23,10 +23,15 @@ START = 0.8
 corners of a box are rarely the object."""
 
 POINT_RADIUS = 2
-"""A point states a disk of this radius, in pixels of the graph, so that one click counts."""
+"""A point states a disk of this radius, in pixels of the graph, whatever is there."""
 
 POINT_REACH = 0.15
-"""Around a point, as a share of the box's longer side, colours are first learned for its side."""
+"""A point speaks for pixels this near, as a share of the box's longer side: colours are first
+learned for its side there, and what is of its own colour is taken as stated, too. Otherwise a
+point in a large area that the graph takes for the other side would punch a hole, no more."""
+
+POINT_TOLERANCE = 10
+"""Difference of each of red, green and blue up to which a colour is the point's own."""
 
 SPECK = 0.01
 """Islands below this share of the object's largest part are dropped: GrabCut sprinkles them."""
@@ -151,19 +156,11 @@ def _cut(
         crop = _resize(crop, small, cv2.INTER_AREA)
         trimap = _resize(trimap, small, cv2.INTER_NEAREST_EXACT)
     longest = max(max(box.width, box.height) for box in boxes)
-    around = max(POINT_RADIUS, round(POINT_REACH * longest * scale))
-    for points, likely, sure in (
-        (outside, cv2.GC_PR_BGD, cv2.GC_BGD),
-        (inside, cv2.GC_PR_FGD, cv2.GC_FGD),
-    ):
-        # A point beyond the crop states what is known: that is background anyway.
-        centres = [(int((p.x - left) * scale), int((p.y - top) * scale)) for p in points]
-        reach = np.zeros_like(trimap)
-        for centre in centres:
-            cv2.circle(reach, centre, around, 1, cv2.FILLED)
-        trimap[(reach > 0) & (trimap >= cv2.GC_PR_BGD)] = likely  # the probable values
-        for centre in centres:
-            cv2.circle(trimap, centre, POINT_RADIUS, sure, cv2.FILLED)
+    places = [
+        [(int((p.x - left) * scale), int((p.y - top) * scale)) for p in points]
+        for points in (inside, outside)
+    ]
+    _state(crop, trimap, places[0], places[1], reach=round(POINT_REACH * longest * scale))
     mask = _grabcut(np.ascontiguousarray(crop), trimap, boxes[0].object_id)
     mask = _without_specks(mask, trimap == cv2.GC_FGD)
     if scale < 1:
@@ -172,6 +169,39 @@ def _cut(
     whole = np.zeros(rgb.shape[:2], np.bool_)
     whole[window] = mask > 0
     return whole
+
+
+def _state(
+    crop: NDArray[np.uint8],
+    trimap: NDArray[np.uint8],
+    inside: list[tuple[int, int]],
+    outside: list[tuple[int, int]],
+    *,
+    reach: int,
+) -> None:
+    """Write into ``trimap`` what points, ``(x, y)`` each, say of themselves and around them."""
+    smooth = cv2.medianBlur(np.ascontiguousarray(crop), 5)
+    open_question = trimap >= cv2.GC_PR_BGD  # the probable values; outside a box all is clear
+    near, alike = [], []
+    for points in (inside, outside):
+        circles = np.zeros_like(trimap)
+        flooded = np.zeros((trimap.shape[0] + 2, trimap.shape[1] + 2), np.uint8)
+        for x, y in points:
+            cv2.circle(circles, (x, y), reach, 1, cv2.FILLED)
+            # A point beyond the crop states what is known: that is background anyway.
+            if 0 <= x < trimap.shape[1] and 0 <= y < trimap.shape[0]:
+                tolerance = (POINT_TOLERANCE,) * 3
+                flags = 4 | (1 << 8) | cv2.FLOODFILL_FIXED_RANGE | cv2.FLOODFILL_MASK_ONLY
+                cv2.floodFill(smooth, flooded, (x, y), (0,), tolerance, tolerance, flags)
+        near.append((circles > 0) & open_question)
+        alike.append((flooded[1:-1, 1:-1] > 0) & near[-1])
+    trimap[near[1] & ~near[0]] = cv2.GC_PR_BGD
+    trimap[near[0] & ~near[1]] = cv2.GC_PR_FGD
+    trimap[alike[1] & ~alike[0]] = cv2.GC_BGD
+    trimap[alike[0] & ~alike[1]] = cv2.GC_FGD
+    for points, value in ((outside, cv2.GC_BGD), (inside, cv2.GC_FGD)):
+        for point in points:
+            cv2.circle(trimap, point, POINT_RADIUS, value, cv2.FILLED)
 
 
 def _resize(

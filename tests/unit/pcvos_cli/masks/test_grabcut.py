@@ -79,6 +79,16 @@ def test_points_decide_what_colours_alone_leave_open() -> None:
     assert overlap(other, disk((80, 45), 15)) > 0.9
 
 
+def test_a_point_speaks_for_its_colour_around_it() -> None:
+    rgb = scene(((40, 45), 15, YELLOW))
+    rgb[20:70, 54:100] = BLUE  # touches the disk and is larger
+    box = Box(20, 15, 85, 60)
+    assert (grabcut_mask(rgb, [box]) == 1)[25:65, 60:95].mean() > 0.9
+    labels = grabcut_mask(rgb, [box], background=[Point(80, 45)])
+    assert (labels == 1)[25:65, 60:95].mean() < 0.05
+    assert overlap(labels == 1, disk((40, 45), 15)) > 0.9
+
+
 def test_one_object_s_foreground_is_the_others_background() -> None:
     rgb = scene(((40, 45), 15, YELLOW), ((80, 45), 15, BLUE))
     wide, narrow = Box(20, 25, 80, 40, 1), Box(62, 27, 36, 36, 2)
