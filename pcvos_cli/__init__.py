@@ -4,6 +4,9 @@ The tree in the order in which the data flows::
 
     commands/segment.py   arguments -> segment_video -> summary
     pipeline.py           segment_video: the whole flow on one page
+    decoding.py           frames, and what the model sees of them
+    backward.py           from the first reference mask back to the start
+    early_frames.py       frames that get their masks without the model
     video/                a file or folder -> frames
     masks/                reference masks in; palette PNGs, RLE, overlay, scores out
     output_folder.py      the folder they go to: refused, locked, cleared

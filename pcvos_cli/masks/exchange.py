@@ -44,21 +44,28 @@ class CocoWriter:
         make_directory(path.parent)
         with output_errors(path):
             self._out = temporary(path).open("w", encoding="utf-8")
-            self._out.write(
-                '{"info": {"description": "Object masks by pcvos"}, "categories": '
-                f'[{{"id": {CATEGORY_ID}, "name": "object", "supercategory": "object"}}],\n'
-                '"images": ['
-            )
-            for index, name in enumerate(names):
-                image = {
-                    "id": index + 1,
-                    "file_name": name + suffix,
-                    "height": size[0],
-                    "width": size[1],
-                    "frame_id": index,
-                }
-                self._out.write((",\n" if index else "\n") + json.dumps(image, ensure_ascii=False))
-            self._out.write('\n],\n"annotations": [')
+            try:
+                self._write_head(names, size, suffix)
+            except BaseException:
+                self.abort()
+                raise
+
+    def _write_head(self, names: Sequence[str], size: tuple[int, int], suffix: str) -> None:
+        self._out.write(
+            '{"info": {"description": "Object masks by pcvos"}, "categories": '
+            f'[{{"id": {CATEGORY_ID}, "name": "object", "supercategory": "object"}}],\n'
+            '"images": ['
+        )
+        for index, name in enumerate(names):
+            image = {
+                "id": index + 1,
+                "file_name": name + suffix,
+                "height": size[0],
+                "width": size[1],
+                "frame_id": index,
+            }
+            self._out.write((",\n" if index else "\n") + json.dumps(image, ensure_ascii=False))
+        self._out.write('\n],\n"annotations": [')
 
     def write(
         self,

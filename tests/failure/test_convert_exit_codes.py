@@ -1,6 +1,8 @@
 """What can be wrong with the arguments of ``pcvos convert``; a failed run leaves nothing."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pcvos_cli.scoring.labels import LabelMap, read_labels
-from tests.support.cli import pcvos
+from tests.support.cli import MODULE, pcvos
 from tests.support.masks import contents, moving, write_palette_folder
 
 pytestmark = pytest.mark.timeout(60)
@@ -199,6 +201,31 @@ def test_a_run_that_fails_midway_leaves_the_older_result(
         calls = 0
         fails(6, masks, "--to", target, "-o", path, "--overwrite", saying="00003.png")
         assert contents(tmp_path) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX limits")
+@pytest.mark.parametrize("target", ["youtube-vis", "coco", "mots", "binary", "davis"])
+def test_a_limit_on_the_size_of_files_leaves_nothing(
+    target: str, masks: Path, out: Path, tmp_path: Path
+) -> None:
+    import resource
+
+    # Many names fill the buffer of a JSON, so that its head meets the limit, too.
+    for index in range(5, 2000 if target == "coco" else 5):
+        (masks / f"{index:05}.png").hardlink_to(masks / "00000.png")
+    done = subprocess.run(
+        [*MODULE, "convert", masks, "--to", target, "-o", out],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60, 60)),
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 6, done.stderr
+    assert "cannot be written (File too large)" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["masks"]
 
 
 def test_leftovers_of_a_killed_run_do_not_matter(masks: Path, out: Path, tmp_path: Path) -> None:
