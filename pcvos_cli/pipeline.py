@@ -18,29 +18,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from model.errors import InputError, MaskError, OutputError
 from model.inference.clips import iter_clips
-from model.inference.segmenter import ClipSegmenter
 from model.ops.timing import StageClock
-from model.types import ClipPrediction
-from pcvos_cli.masks.formats import PLACES, open_writers, writer_notes
+from pcvos_cli.backward import new_segmenter, segment_backward
+from pcvos_cli.decoding import decode, keep_frames
+from pcvos_cli.early_frames import OnFrames, write_again, write_empty
+from pcvos_cli.masks.formats import PLACES, all_channels, open_writers, writer_notes
 from pcvos_cli.output_folder import REPORT, OutputFolder, check_refusal
 from pcvos_cli.preparation import Job, device_name, prepare
 from pcvos_cli.run_report import RunPlan, SegmentReport, package_versions, peak_resident_mb
 from pcvos_cli.saved_run import SavedRun, identity_digest
 from pcvos_cli.settings import SegmentSettings
-from pcvos_cli.video.prefetch import BackgroundWriter, prefetch
+from pcvos_cli.video.prefetch import READ_AHEAD, BackgroundWriter, prefetch
 from pcvos_cli.video.source import Frame, FrameSource, open_source
-from pcvos_cli.video.working_size import resize_frame
-
-OnFrames = Callable[[int], None]
-
-READ_AHEAD = 4
-"""Decoded frames held ready, and segmented frames waiting to be written."""
 
 
 def segment_video(
@@ -81,26 +74,21 @@ def segment_video(
     with open_source(Path(source), fps=settings.fps) as frames:
         job = prepare(frames, masks, Path(output), settings)
         with (
-            OutputFolder(
-                Path(output),
-                overwrite=settings.overwrite,
-                resume=settings.resume,
-                inputs=job.inputs,
-            ) as folder,
+            _folder(job, settings) as folder,
             SavedRun(folder.path, job.identity) as saved,
         ):
-            if settings.resume and (whole := _find_unfinished(folder, saved, job)) is not None:
-                return whole
-            if saved.progress is None:
-                saved.begin()
-                folder.clear()
-            else:
-                folder.clear_unfinished()
-            if on_start is not None:
-                on_start(_resuming(job.plan, saved))
-            with _cpu_threads(settings.threads):
-                report = _segment(frames, job, folder.path, saved, settings, on_frames)
-            report.write(folder.path / REPORT)
+            report = _find_unfinished(folder, saved, job) if settings.resume else None
+            if report is None:
+                if saved.progress is None:
+                    saved.begin()
+                    folder.clear()
+                else:
+                    folder.clear_unfinished()
+                if on_start is not None:
+                    on_start(_resuming(job.plan, saved))
+                with _cpu_threads(settings.threads):
+                    report = _segment(frames, job, folder.path, saved, settings, on_frames)
+                report.write(folder.path / REPORT)
             saved.remove()
     end = job.frames.first + report.frames
     beyond = [frame for frame in job.references if frame >= end]
@@ -133,8 +121,17 @@ def plan_video(
     check_refusal(Path(output), overwrite=overwrite, inputs=job.inputs)
     saved = SavedRun(Path(output), job.identity)
     if settings.resume:
-        saved.find()
+        _find_unfinished(_folder(job, settings), saved, job)
     return _resuming(job.plan, saved)
+
+
+def _folder(job: Job, settings: SegmentSettings) -> OutputFolder:
+    return OutputFolder(
+        Path(job.plan.output),
+        overwrite=settings.overwrite,
+        resume=settings.resume,
+        inputs=job.inputs,
+    )
 
 
 def _find_unfinished(folder: OutputFolder, saved: SavedRun, job: Job) -> SegmentReport | None:
@@ -147,7 +144,6 @@ def _find_unfinished(folder: OutputFolder, saved: SavedRun, job: Job) -> Segment
         return None
     report = SegmentReport.read(folder.path / REPORT)
     if report is not None and report.identity == identity_digest(job.identity):
-        saved.remove()  # What a kill in its last moment left.
         return replace(report, notes=("this run was complete already; nothing was done",))
     raise OutputError(
         f"{folder.path}: holds results, but no unfinished run to resume",
@@ -168,18 +164,16 @@ def _segment(
     on_frames: OnFrames | None,
 ) -> SegmentReport:
     plan, clock = job.plan, StageClock()
-    segmenter = ClipSegmenter(
-        job.model,
-        settings.inference,
-        device=job.device,
-        autocast=torch.float16 if settings.amp else None,
-    )
+    segmenter = new_segmenter(job, settings)
     saved.restore(segmenter)
     start = plan.first_frame if saved.progress is None else saved.progress.next_frame
     written: dict[str, Any] = dict(job.record)  # The JSON's writer reads it when it closes.
     if job.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(job.device)
     began = time.perf_counter()
+    backward = None
+    if plan.backward and saved.progress is None:
+        backward = segment_backward(source, job, folder, saved.room, settings, clock, on_frames)
     writers = open_writers(
         folder,
         settings.formats,
@@ -192,16 +186,18 @@ def _segment(
     segmented = 0
     with (
         BackgroundWriter((*writers, saved.open_journal()), READ_AHEAD) as out,
-        prefetch(_decode(source, job, clock, settings), READ_AHEAD) as decoded,
+        prefetch(decode(source, job, clock, settings), READ_AHEAD) as decoded,
     ):
         before = itertools.islice(decoded, start - plan.start)
-        if saved.progress is None:
-            early = _write_empty(before, plan, out, on_frames)
+        if backward is not None:
+            early = write_again(before, backward.labels(), out, None)
+        elif saved.progress is None:
+            early = write_empty(before, plan, out, on_frames)
         else:
-            early = _write_again(before, saved.labels(plan.source_size), out, on_frames)
+            early = write_again(before, saved.labels(plan.source_size), out, on_frames)
         waiting: deque[Frame] = deque()  # Decoded but not segmented: at most L + 1 frames.
         clips = iter_clips(
-            _keep_frames(decoded, waiting),
+            keep_frames(decoded, waiting),
             job.references,
             interval=settings.inference.interval,
             start=start,
@@ -214,7 +210,7 @@ def _segment(
             for t in range(len(prediction)):
                 with clock("labels"):
                     labels = next(masks).numpy()
-                scores = _all_channels(prediction, t, plan) if out.wants_probs else None
+                scores = all_channels(prediction, t, plan.object_ids) if out.wants_probs else None
                 out.submit(waiting.popleft(), labels, scores)
             segmented += len(prediction)
             out.then(saved.saving(segmenter, start + segmented))
@@ -226,25 +222,29 @@ def _segment(
         written["warnings"] = list(source.warnings)
     seconds = time.perf_counter() - began
     cuda = job.device.type == "cuda"
+    clock.add(segmenter.stage_seconds)
     model_seconds = clock.seconds["model"]
     frames = early + segmented
     new = frames if saved.progress is None else segmented
+    through_model = segmented + (early if backward is not None else 0)
+    both_ways = plan.backward and (backward is not None or saved.progress is not None)
+    skipped = 0 if both_ways else plan.first_frame - plan.start
     return SegmentReport(
         input=plan.input,
         output=plan.output,
         outputs={name: str(folder / PLACES[name]) for name in settings.formats},
         frames=frames,
-        segmented_frames=max(0, frames - (plan.first_frame - plan.start)),
+        segmented_frames=max(0, frames - skipped),
         object_ids=plan.object_ids,
         source_size=plan.source_size,
         working_size=plan.working_size,
         memory_frames=segmenter.memory_frames,
         resumed_at=None if saved.progress is None else start,
-        fps_model=segmented / model_seconds if segmented else 0.0,
+        fps_model=through_model / model_seconds if through_model else 0.0,
         fps_end_to_end=new / seconds,
         peak_memory_mb=peak_resident_mb(),
         peak_device_memory_mb=torch.cuda.max_memory_allocated() / 2**20 if cuda else None,
-        seconds={**segmenter.stage_seconds, **clock.seconds, "total": seconds},
+        seconds={**clock.seconds, "total": seconds},
         settings=job.record,
         versions=package_versions(),
         device=device_name(job.device),
@@ -253,80 +253,6 @@ def _segment(
         notes=(*plan.notes, *writer_notes(writers)),
         warnings=tuple(source.warnings),
     )
-
-
-Decoded = tuple[Frame, NDArray[np.uint8]]
-"""A frame of the source, and its pixels at the working size."""
-
-
-def _decode(
-    source: FrameSource, job: Job, clock: StageClock, settings: SegmentSettings
-) -> Iterator[Decoded]:
-    """Yield frames and what the model sees of them; with ``strict``, end at any damage."""
-    frames = source.frames_from(job.frames.first)
-    while True:
-        with clock("decode"):
-            frame = next(frames, None)
-        if settings.strict and source.warnings:
-            raise InputError(
-                f"{source.info.path}: {source.warnings[0]}",
-                hint="leave --strict out to keep what decodes",
-            )
-        if frame is None or frame.index not in job.frames:
-            return
-        with clock("resize"):
-            small = resize_frame(frame.rgb, job.plan.working_size)
-        yield frame, small
-
-
-def _keep_frames(decoded: Iterator[Decoded], waiting: deque[Frame]) -> Iterator[NDArray[np.uint8]]:
-    """Yield pixels at the working size; the frames they belong to wait for their masks."""
-    for frame, small in decoded:
-        waiting.append(frame)
-        yield small
-
-
-def _write_empty(
-    decoded: Iterator[Decoded], plan: RunPlan, out: BackgroundWriter, on_frames: OnFrames | None
-) -> int:
-    """Give frames before the first reference mask an empty one; return how many there were."""
-    labels = np.zeros(plan.source_size, np.int32)
-    scores = np.zeros((1 + len(plan.object_ids), *plan.working_size), np.float32)
-    scores[0] = 1
-    count = 0
-    for frame, _ in decoded:
-        out.submit(frame, labels, scores if out.wants_probs else None)
-        count += 1
-        if on_frames is not None:
-            on_frames(1)
-    return count
-
-
-def _write_again(
-    decoded: Iterator[Decoded],
-    finished: Iterator[NDArray[np.int32]],
-    out: BackgroundWriter,
-    on_frames: OnFrames | None,
-) -> int:
-    """Give frames that an unfinished run finished the masks it gave them; return their number.
-
-    Their scores are files already; the overlay and the JSON come into being only as a whole.
-    """
-    count = 0
-    for (frame, _), labels in zip(decoded, finished, strict=True):
-        out.submit(frame, labels, None)
-        count += 1
-        if on_frames is not None:
-            on_frames(1)
-    return count
-
-
-def _all_channels(prediction: ClipPrediction, t: int, plan: RunPlan) -> NDArray[np.float32]:
-    """Return frame ``t``'s ``(1 + K, h, w)`` for all of the run's ids; 0 before they enter."""
-    scores = np.zeros((1 + len(plan.object_ids), *plan.working_size), np.float32)
-    channels = [0, *(1 + plan.object_ids.index(i) for i in prediction.object_ids)]
-    scores[channels] = prediction.probs[:, t].numpy()
-    return scores
 
 
 @contextmanager

@@ -87,6 +87,11 @@ def prepare(
     clips, memory_frames = count_clips(
         min(references), end, references, settings.inference.interval
     )
+    before = min(references) - frames.first if settings.backward else 0
+    if before:
+        more, most = count_clips(0, before + 1, {0}, settings.inference.interval)
+        clips = None if clips is None or more is None else clips + more
+        memory_frames = None if memory_frames is None else max(memory_frames, most or 0)
     plan = RunPlan(
         input=str(info.path),
         output=str(output),
@@ -95,6 +100,7 @@ def prepare(
         start=frames.first,
         frames=None if end is None else end - frames.first,
         first_frame=min(references),
+        backward=before > 0,
         object_ids=object_ids,
         references={frame: mask.object_ids for frame, mask in references.items()},
         clips=clips,
@@ -113,6 +119,7 @@ def prepare(
         "resize_mask": settings.resize_mask,
         "start": frames.first,
         "end": frames.last,
+        "backward": settings.backward,
         "amp": settings.amp,
         "strict": settings.strict,
         "formats": list(settings.formats),

@@ -25,7 +25,8 @@ class RunPlan:
         resume_at: First frame that an unfinished run left to do, or ``None`` if this one
             begins at its start.
         frames: Frames of the run that the container promises, or ``None``.
-        first_frame: Index of the first reference mask; earlier frames get empty masks.
+        first_frame: Index of the first reference mask.
+        backward: Frames before it are segmented too; else they get empty masks.
         object_ids: All ids of the run, ascending.
         references: Object ids stated on each reference frame, by frame index.
         clips: Clips to segment, or ``None`` where ``frames`` is.
@@ -43,6 +44,7 @@ class RunPlan:
     start: int
     frames: int | None
     first_frame: int
+    backward: bool
     object_ids: tuple[int, ...]
     references: dict[int, tuple[int, ...]]
     clips: int | None
@@ -67,11 +69,11 @@ class SegmentReport:
         output: The folder with the results.
         outputs: Path of each format written, by format.
         frames: Frames read, which is the number of masks.
-        segmented_frames: Frames from the first reference mask on.
+        segmented_frames: Frames from the first reference mask on; with ``backward`` all.
         object_ids: The user's ids, ascending.
         source_size: ``(height, width)`` of masks and overlay.
         working_size: ``(height, width)`` at which the model worked.
-        memory_frames: Frames in the memory at the end.
+        memory_frames: Frames in the memory at the end (of the way forward).
         resumed_at: Frame at which this run took over from an unfinished one, or ``None``.
             Frames before it count neither for ``fps_model`` nor for ``fps_end_to_end``.
         fps_model: Frames segmented by the seconds spent in the model alone.

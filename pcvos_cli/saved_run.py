@@ -6,6 +6,7 @@ In the output folder, until the run is complete::
       run.json                    what decides the results; another run is refused
       labels.jsonl                labels of finished frames
       memory/00000.safetensors    keys and values, one file a memory frame, written once
+      room/                       what is made again by a run that is resumed
       progress.json               the next frame, and how much of the others counts
 
 After each clip, once its frames are written, the clip's memory frame is added and
@@ -105,6 +106,11 @@ class SavedRun:
             self._progress_path.unlink(missing_ok=True)
         content = json.dumps(self._identity, indent=1, ensure_ascii=False)
         write_whole(self._folder / "run.json", content.encode())
+
+    @property
+    def room(self) -> Path:
+        """A folder for what a run needs only while it lasts; nothing in it is resumed."""
+        return self._folder / "room"
 
     def open_journal(self) -> LabelJournal:
         """Open the journal behind the frames that are finished.

@@ -33,6 +33,8 @@ class SegmentSettings:
         start: First frame of the run, by index or output name; ``None`` for the source's
             first. Indices, names and timestamps stay those of the source.
         end: Last frame of the run, included; ``None`` for the source's last.
+        backward: Where the first reference mask lies on a later frame, segment from it back
+            to the run's first frame too, instead of leaving the frames before it empty.
         amp: Let the network work in half precision (CUDA and MPS only): for speed, with
             masks that differ a little.
         strict: Fail at the first damage in the video instead of keeping what decodes.
@@ -51,6 +53,7 @@ class SegmentSettings:
     fps: Fraction = Fraction(24)
     start: int | str | None = None
     end: int | str | None = None
+    backward: bool = False
     amp: bool = False
     strict: bool = False
 

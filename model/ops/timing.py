@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -29,6 +29,11 @@ class StageClock:
         finally:
             self._wait()
             self.seconds[stage] += time.perf_counter() - start
+
+    def add(self, seconds: Mapping[str, float]) -> None:
+        """Charge what another clock has measured, by stage."""
+        for stage, more in seconds.items():
+            self.seconds[stage] += more
 
     def _wait(self) -> None:
         if self._synchronise and torch.cuda.is_available():

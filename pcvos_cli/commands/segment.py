@@ -84,6 +84,10 @@ def segment(
     end: Annotated[
         str | None, typer.Option("--end", metavar="FRAME", help="Last frame, included.")
     ] = None,
+    backward: Annotated[
+        bool,
+        typer.Option("--backward", help="Segment the frames before the first mask too."),
+    ] = SETTINGS.backward,
     resize_mask: Annotated[
         bool, typer.Option("--resize-mask", help="Accept masks of another size than the video's.")
     ] = SETTINGS.resize_mask,
@@ -129,6 +133,7 @@ def segment(
         resize_mask=resize_mask,
         start=start,
         end=end,
+        backward=backward,
         amp=amp,
         fps=options.parse_fps(fps),
         strict=strict,

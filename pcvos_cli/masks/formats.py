@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.ops.timing import StageClock
+from model.types import ClipPrediction
 from pcvos_cli.masks.writers import (
     MaskWriter,
     OverlayWriter,
@@ -108,3 +109,13 @@ def writer_notes(writers: Sequence[TimedWriter]) -> list[str]:
         if isinstance(timed.writer, OverlayWriter)
         for note in timed.writer.notes
     ]
+
+
+def all_channels(
+    prediction: ClipPrediction, t: int, object_ids: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """Return frame ``t``'s ``(1 + K, h, w)`` for all of the run's ids; 0 before they enter."""
+    scores = np.zeros((1 + len(object_ids), *prediction.probs.shape[-2:]), np.float32)
+    channels = [0, *(1 + object_ids.index(i) for i in prediction.object_ids)]
+    scores[channels] = prediction.probs[:, t].numpy()
+    return scores

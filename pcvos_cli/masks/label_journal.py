@@ -52,7 +52,7 @@ class LabelJournal:
         """
         if frame.index < self._first:
             return
-        line = json.dumps(encode_labels(labels)).encode("ascii") + b"\n"
+        line = pack_labels(labels)
         with output_errors(self._path):
             self._file.write(line)
 
@@ -90,8 +90,22 @@ def read_journal(path: Path, length: int, size: tuple[int, int]) -> Iterator[NDA
     """
     with path.open("rb") as file:
         while file.tell() < length:
-            labels = np.zeros(size, np.int32)
-            for object_id, counts in json.loads(file.readline()).items():
-                rle = {"size": list(size), "counts": counts.encode("ascii")}
-                labels[coco_mask.decode(rle) == 1] = int(object_id)
-            yield labels
+            yield unpack_labels(file.readline(), size)
+
+
+def pack_labels(labels: NDArray[np.int32]) -> bytes:
+    """Return an ``(H, W)`` id map as one line: ids with their RLE."""
+    return json.dumps(encode_labels(labels)).encode("ascii") + b"\n"
+
+
+def unpack_labels(line: bytes, size: tuple[int, int]) -> NDArray[np.int32]:
+    """Return the ``(H, W)`` int32 id map of a line of ``pack_labels``.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    labels = np.zeros(size, np.int32)
+    for object_id, counts in json.loads(line).items():
+        rle = {"size": list(size), "counts": counts.encode("ascii")}
+        labels[coco_mask.decode(rle) == 1] = int(object_id)
+    return labels

@@ -141,13 +141,21 @@ class ScoresWriter:
         """
         if probs is None:
             raise ValueError("ScoresWriter needs probs")
+        self.write_named(frame.name, probs)
+
+    def write_named(self, name: str, probs: NDArray[np.float32]) -> None:
+        """Write the archive of the frame of this name; frames may come in any order.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
         array = io.BytesIO()
         np.save(array, np.ascontiguousarray(probs, dtype=np.float32), allow_pickle=False)
         content = io.BytesIO()
         # np.savez_compressed has no level; 1 is several times faster than its 6.
         with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             archive.writestr(zipfile.ZipInfo("prob.npy"), array.getvalue(), zipfile.ZIP_DEFLATED, 1)
-        write_whole(self._directory / f"{frame.name}.npz", content.getvalue())
+        write_whole(self._directory / f"{name}.npz", content.getvalue())
 
     def close(self) -> None:
         """Every file is whole already."""

@@ -19,6 +19,9 @@ from pcvos_cli.video.source import Frame
 
 T = TypeVar("T")
 
+READ_AHEAD = 4
+"""Decoded frames held ready, and segmented frames waiting to be written."""
+
 POLL_SECONDS = 0.05
 """How long a wait lasts before it looks whether the other side is still there."""
 

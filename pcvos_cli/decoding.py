@@ -1,0 +1,48 @@
+"""Frames of a run as they come: the source's pixels, and those that the model sees."""
+
+from collections import deque
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import InputError
+from model.ops.timing import StageClock
+from pcvos_cli.preparation import Job
+from pcvos_cli.settings import SegmentSettings
+from pcvos_cli.video.source import Frame, FrameSource
+from pcvos_cli.video.working_size import resize_frame
+
+Decoded = tuple[Frame, NDArray[np.uint8]]
+"""A frame of the source, and its pixels at the working size."""
+
+
+def decode(
+    source: FrameSource, job: Job, clock: StageClock, settings: SegmentSettings
+) -> Iterator[Decoded]:
+    """Yield a run's frames and what the model sees of them.
+
+    Raises:
+        InputError: The input cannot be read on; with ``strict``, it is damaged.
+    """
+    frames = source.frames_from(job.frames.first)
+    while True:
+        with clock("decode"):
+            frame = next(frames, None)
+        if settings.strict and source.warnings:
+            raise InputError(
+                f"{source.info.path}: {source.warnings[0]}",
+                hint="leave --strict out to keep what decodes",
+            )
+        if frame is None or frame.index not in job.frames:
+            return
+        with clock("resize"):
+            small = resize_frame(frame.rgb, job.plan.working_size)
+        yield frame, small
+
+
+def keep_frames(decoded: Iterator[Decoded], waiting: deque[Frame]) -> Iterator[NDArray[np.uint8]]:
+    """Yield pixels at the working size; the frames they belong to wait for their masks."""
+    for frame, small in decoded:
+        waiting.append(frame)
+        yield small
