@@ -47,9 +47,7 @@ def test_equals_the_literal_loop(top_k: int | None) -> None:
 
 def test_keeping_all_equals_no_top_k() -> None:
     query, key, value = some_memory()
-    assert torch.equal(
-        read_memory(query, key, value, top_k=17), read_memory(query, key, value)
-    )
+    assert torch.equal(read_memory(query, key, value, top_k=17), read_memory(query, key, value))
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
