@@ -15,6 +15,7 @@ import typer
 
 from model.errors import OutOfMemoryError, OutputError, PCVOSError
 from pcvos_cli import console, options
+from pcvos_cli.commands.benchmark import benchmark
 from pcvos_cli.commands.convert import convert
 from pcvos_cli.commands.doctor import doctor
 from pcvos_cli.commands.evaluate import evaluate
@@ -127,6 +128,7 @@ def _build() -> typer.Typer:
     root.command("convert")(reported(convert))
     root.command("doctor")(reported(doctor))
     root.command("evaluate")(reported(evaluate))
+    root.command("benchmark")(reported(benchmark))
     root.command("train")(reported(train))
     weights = typer.Typer(no_args_is_help=True, help="Import, list and verify model weights.")
     weights.command("import")(reported(import_weights))

@@ -69,7 +69,9 @@ def result_table(title: str | None, columns: Sequence[str], rows: Sequence[Seque
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console = Console(highlight=False)
-    console.print(table, width=None if console.is_terminal else 400)
+    if not console.is_terminal:
+        console.width = 400  # print(width=...) would be cut to the console's own 80.
+    console.print(table)
 
 
 def note(text: str) -> None:

@@ -1,0 +1,98 @@
+"""The machine a benchmark runs on: what it is, how fast, how much memory is in use."""
+
+import contextlib
+import os
+import platform
+import time
+from pathlib import Path
+
+import torch
+
+from pcvos_cli.benchmarking.report import Machine, Spread
+from pcvos_cli.preparation import device_name
+from pcvos_cli.run_report import package_versions, peak_resident_mb
+from pcvos_cli.scoring.parallel import available_cores
+
+MATRIX_SIDE = 2048
+_PRODUCTS = 5
+_PROC = Path("/proc/self")
+
+
+def describe_machine(device: torch.device) -> Machine:
+    """Return the machine, with its rate of matrix products measured now."""
+    return Machine(
+        device=device_name(device),
+        processor=_processor(),
+        cores=available_cores(),
+        threads=torch.get_num_threads(),
+        system=platform.platform(),
+        versions=package_versions(),
+        matmul_gflops=measure_matmul(device),
+    )
+
+
+def measure_matmul(device: torch.device) -> Spread:
+    """Return the rate of float32 products of 2048 x 2048 matrices, in GFLOP/s.
+
+    torch's default precision is used, which on CUDA is float32 and not TF32.
+    """
+    generator = torch.Generator().manual_seed(0)
+    a, b = (
+        torch.rand((MATRIX_SIDE, MATRIX_SIDE), generator=generator).to(device) for _ in range(2)
+    )
+    rates = []
+    for _ in range(_PRODUCTS + 1):
+        synchronise(device)
+        start = time.perf_counter()
+        torch.mm(a, b)
+        synchronise(device)
+        rates.append(2 * MATRIX_SIDE**3 / (time.perf_counter() - start) / 1e9)
+    return Spread.of(rates[1:])  # The first one warms up.
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def reset_peak_memory(device: torch.device) -> bool:
+    """Forget the peaks so far; return whether the resident one could be forgotten."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with contextlib.suppress(OSError):
+        (_PROC / "clear_refs").write_text("5")
+        return _peak_since_reset() is not None
+    return False
+
+
+def peak_memory_mb() -> float:
+    """Return the largest resident size since the reset, or of the process so far, in MB."""
+    since = _peak_since_reset()
+    return peak_resident_mb() if since is None else since
+
+
+def peak_device_memory_mb(device: torch.device) -> float | None:
+    """Return the largest allocation on a CUDA device since the reset, in MB."""
+    if device.type != "cuda":
+        return None
+    return torch.cuda.max_memory_allocated(device) / 2**20
+
+
+def _peak_since_reset() -> float | None:
+    """Read Linux's VmHWM, which ``clear_refs`` resets; ``getrusage`` never forgets."""
+    with contextlib.suppress(OSError):
+        for line in (_PROC / "status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 2**10
+    return None
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine() or os.name

@@ -1,0 +1,112 @@
+"""A benchmark's report: JSON and back, tables, figures."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from model.errors import InputError
+from pcvos_cli.benchmarking.plot import draw
+from pcvos_cli.benchmarking.report import (
+    SWITCHED,
+    Accuracy,
+    BenchmarkReport,
+    Machine,
+    Measurement,
+    Spread,
+    speed_table,
+    stage_tables,
+)
+
+
+def measurement(variant: str, interval: int, accuracy: Accuracy | None = None) -> Measurement:
+    return Measurement(
+        variant=variant,
+        mark="" if variant == "full" else SWITCHED,
+        interval=interval,
+        objects=1,
+        frames=11,
+        memory_frames=3,
+        fps_model=Spread(4.0 * interval, 3.0 * interval, 6.0 * interval),
+        fps_end_to_end=Spread(2.0 * interval, 1.0 * interval, 2.5 * interval),
+        peak_memory_mb=512.4,
+        peak_device_memory_mb=None,
+        model_stages={"value_encoder": 0.001, "key_encoder": 0.002, "decoder": 0.0035},
+        end_to_end_stages={"decode": 0.004, "model": 0.02, "png": 0.005, "total": 0.03},
+        accuracy=accuracy,
+    )
+
+
+def report(*measurements: Measurement) -> BenchmarkReport:
+    machine = Machine("cpu", "a CPU", 2, 1, "Linux", {"torch": "2.9"}, Spread(50.0, 40.0, 60.0))
+    protocol = {"model": "pcvos-lite", "working_size": "854 x 480", "dataset": "davis2016"}
+    return BenchmarkReport(protocol, machine, measurements)
+
+
+def test_spread_is_the_median_and_the_range():
+    assert Spread.of([5.0, 1.0, 2.0, 4.0]) == Spread(3.0, 1.0, 5.0)
+    assert str(Spread(3.0, 1.0, 5.0)) == "3.00 (1.00..5.00)"
+
+
+def test_json_comes_back_as_it_was():
+    whole = report(measurement("full", 5, Accuracy(0.8, 0.7, 0.9)), measurement("stcn-like", 10))
+    read = BenchmarkReport.from_document(json.loads(json.dumps(whole.to_document())))
+    assert read == whole
+
+
+@pytest.mark.parametrize("document", [{}, {"machine": {}, "measurements": [], "protocol": {}}, []])
+def test_another_document_is_refused(document):
+    with pytest.raises(InputError, match="not a report of pcvos benchmark"):
+        BenchmarkReport.from_document(document)
+
+
+def test_a_switched_variant_is_marked_in_the_table():
+    table = speed_table(report(measurement("full", 5), measurement("stcn-like", 5)))
+    assert "J&F" not in table.header
+    assert [len(row) for row in table.rows] == [len(table.header)] * 2
+    assert [row[0] for row in table.rows] == ["full", "stcn-like*"]
+    assert table.rows[0][3] == "20.00 (15.00..30.00)"
+
+
+def test_accuracy_is_in_percent_where_there_is_one():
+    table = speed_table(report(measurement("full", 5, Accuracy(0.8, 0.7, 0.9))))
+    at = table.header.index("J&F")
+    assert table.rows[0][at:] == ["80.00", "70.00", "90.00"]
+
+
+def test_stages_stand_in_the_order_of_the_data_flow():
+    fast = replace(measurement("full", 25), model_stages={"key_encoder": 0.001})
+    first, second = stage_tables(report(measurement("full", 5), fast, measurement("stcn-like", 5)))
+    assert first.title.endswith("full, 1 object")
+    assert first.header == ["", "L=5", "L=25"]
+    assert first.rows == [
+        ["decode", "4.0", "4.0"],
+        ["key encoder", "2.0", "1.0"],
+        ["decoder", "3.5", "0.0"],
+        ["value encoder", "1.0", "0.0"],
+        ["png", "5.0", "5.0"],
+    ]
+    assert second.header == ["", "L=5"]
+
+
+@pytest.mark.parametrize("scored", [False, True])
+def test_figures_are_pictures_with_something_on_them(tmp_path: Path, scored: bool):
+    accuracy = Accuracy(0.8, 0.7, 0.9) if scored else None
+    lines = [measurement(v, L, accuracy) for v in ("full", "stcn-like") for L in (5, 25)]
+    both, one = tmp_path / "new" / "both.png", tmp_path / "one.png"
+    draw(report(*lines), both)
+    draw(report(*lines[:2]), one)
+    with Image.open(both) as picture, Image.open(one) as other:
+        assert picture.format == "PNG"
+        assert picture.size == other.size
+        assert picture.tobytes() != other.tobytes()  # The second line was drawn.
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_the_accuracy_figure_ignores_further_numbers_of_objects(tmp_path: Path):
+    one = measurement("full", 5, Accuracy(0.8, 0.7, 0.9))
+    draw(report(one), tmp_path / "a.png")
+    draw(report(one, replace(one, objects=5)), tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
