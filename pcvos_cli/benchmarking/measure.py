@@ -20,10 +20,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.errors import ConfigError, MaskError
+from model.errors import ConfigError
 from model.inference.clips import iter_clips
 from model.ops.timing import StageClock
 from pcvos_cli.backward import new_segmenter
+from pcvos_cli.benchmarking.clip import BenchmarkSettings, clips_to_measure
 from pcvos_cli.benchmarking.machine import (
     MATRIX_SIDE,
     describe_machine,
@@ -41,74 +42,11 @@ from pcvos_cli.benchmarking.report import (
     Spread,
     Variant,
 )
-from pcvos_cli.benchmarking.scene import MovingShapes
 from pcvos_cli.decoding import decode
-from pcvos_cli.masks.output import write_whole
-from pcvos_cli.masks.reference import load_references
-from pcvos_cli.masks.writers import encode_palette_png
 from pcvos_cli.pipeline import segment_video
 from pcvos_cli.preparation import Job, prepare
 from pcvos_cli.settings import SegmentSettings
-from pcvos_cli.video.encoding import write_video
 from pcvos_cli.video.source import open_source
-
-DEFAULT_SIZE = 480
-"""Short edge of a made clip where the size is left to the source."""
-
-
-@dataclass(frozen=True, slots=True)
-class BenchmarkSettings:
-    """What to measure.
-
-    Attributes:
-        segment: Size, weights, device, threads, and the method's other settings.
-        intervals: L, each measured by itself.
-        objects: Numbers of objects; empty for all that the mask has (1 in a made clip).
-        variants: Names of ``VARIANTS``.
-        frames: Frames of the clip to use; ``None`` for the first one and two clips of the
-            largest L.
-        repeats: Measured runs of each kind.
-        video: The clip; ``None`` makes one.
-        mask: The mask of its first frame.
-    """
-
-    segment: SegmentSettings
-    intervals: tuple[int, ...] = (5, 10, 15, 25)
-    objects: tuple[int, ...] = ()
-    variants: tuple[str, ...] = ("full",)
-    frames: int | None = None
-    repeats: int = 3
-    video: Path | None = None
-    mask: Path | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse values that mean nothing.
-
-        Raises:
-            ConfigError: Naming the option and the value.
-        """
-        for name in ("intervals", "objects"):
-            if any(value < 1 for value in getattr(self, name)):
-                raise ConfigError(f"--{name}: give numbers above 0")
-        if not self.intervals or not self.variants:
-            raise ConfigError("--intervals and --variants need at least one value")
-        unknown = [name for name in self.variants if name not in VARIANTS]
-        if unknown:
-            raise ConfigError(
-                f"--variants {unknown[0]}: no such variant",
-                hint=f"choose from {', '.join(VARIANTS)}",
-            )
-        if self.repeats < 1:
-            raise ConfigError(f"--repeats must be at least 1, got {self.repeats}")
-        if self.frames is not None and self.frames < 2:
-            raise ConfigError(f"--frames must be at least 2, got {self.frames}")
-        if (self.video is None) != (self.mask is None):
-            raise ConfigError("--video and --mask belong together")
-
-    @property
-    def wanted_frames(self) -> int:
-        """Frames of the clip, if it is long enough."""
-        return self.frames or 1 + 2 * max(self.intervals)
 
 
 def run_benchmark(
@@ -134,7 +72,7 @@ def run_benchmark(
         TemporaryDirectory(prefix="pcvos-benchmark-") as folder,
         _threads(settings.segment.threads),
     ):
-        for video, mask in _clips(settings, Path(folder)):
+        for video, mask in clips_to_measure(settings, Path(folder)):
             with open_source(video) as source:
                 job = prepare(source, [str(mask)], Path(folder) / "out", settings.segment)
                 decoded = decode(source, job, StageClock(), settings.segment)
@@ -166,42 +104,6 @@ def variant_settings(settings: SegmentSettings, variant: Variant, interval: int)
         progressive_interval=full.progressive_interval if variant.progressive else None,
     )
     return replace(settings, inference=inference)
-
-
-def _clips(settings: BenchmarkSettings, folder: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield a video and the mask of its first frame for each number of objects."""
-    if settings.video is None or settings.mask is None:
-        height = settings.segment.size or DEFAULT_SIZE
-        height += height % 2  # H.264 needs even sizes.
-        size = (height, 2 * round(height * 8 / 9))
-        for objects in settings.objects or (1,):
-            scene = MovingShapes(size, objects)
-            video = folder / f"{objects}.mp4"
-            write_video(video, scene.frames(settings.wanted_frames), size)
-            yield video, _write_mask(folder, scene.labels(0), range(1, objects + 1))
-        return
-    with open_source(settings.video) as source:
-        loaded = load_references([str(settings.mask)], source)
-    if len(loaded) != 1 or loaded[0].frame_index != 0:
-        raise MaskError(f"{settings.mask}: give one mask, of the video's first frame")
-    ids = loaded[0].object_ids
-    for objects in settings.objects or (len(ids),):
-        if objects > len(ids):
-            raise ConfigError(
-                f"--objects {objects}: {settings.mask} has {len(ids)}",
-                hint="leave --video out to have a clip with as many objects as you like",
-            )
-        yield settings.video, _write_mask(folder, loaded[0].labels, ids[:objects])
-
-
-def _write_mask(folder: Path, labels: NDArray[np.int32], ids: Sequence[int]) -> Path:
-    """Write the objects' mask with ids from 1 on, since cost does not depend on them."""
-    renumbered = np.zeros_like(labels)
-    for number, object_id in enumerate(ids, 1):
-        renumbered[labels == object_id] = number
-    path = folder / f"{len(ids)}.png"
-    write_whole(path, encode_palette_png(renumbered))
-    return path
 
 
 def _measure(

@@ -99,7 +99,8 @@ def benchmark(
 ) -> None:
     """Measure FPS, memory and the seconds of each stage, and with a data set accuracy."""
     console.configure(quiet=quiet, verbose=verbose, debug=debug)
-    from pcvos_cli.benchmarking.measure import BenchmarkSettings, run_benchmark
+    from pcvos_cli.benchmarking.clip import BenchmarkSettings
+    from pcvos_cli.benchmarking.measure import run_benchmark
 
     if (root is None) != (dataset is None) or (split is not None and root is None):
         raise ConfigError("--root and --dataset belong together, and --split to them")
