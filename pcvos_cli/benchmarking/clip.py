@@ -35,6 +35,7 @@ class BenchmarkSettings:
         repeats: Measured runs of each kind.
         video: The clip; ``None`` makes one.
         mask: The mask of its first frame.
+        scaling: Also measure how cost grows with length and number of objects.
     """
 
     segment: SegmentSettings
@@ -45,6 +46,7 @@ class BenchmarkSettings:
     repeats: int = 3
     video: Path | None = None
     mask: Path | None = None
+    scaling: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing.

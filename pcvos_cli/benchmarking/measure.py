@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.errors import ConfigError
+from model.errors import ConfigError, InputError
 from model.inference.clips import iter_clips
 from model.ops.timing import StageClock
 from pcvos_cli.backward import new_segmenter
@@ -42,11 +42,20 @@ from pcvos_cli.benchmarking.report import (
     Spread,
     Variant,
 )
+from pcvos_cli.benchmarking.trend import Scaling, Trend
 from pcvos_cli.decoding import decode
 from pcvos_cli.pipeline import segment_video
 from pcvos_cli.preparation import Job, prepare
 from pcvos_cli.settings import SegmentSettings
 from pcvos_cli.video.source import open_source
+
+SCALING = (
+    "length: seconds a frame of each clip of a video that is the frames over and over, median of "
+    "the repeats; objects: from the speeds; least squares"
+)
+
+SCALING_CLIPS = 16
+"""Clips over which the memory grows when cost is measured by length."""
 
 
 def run_benchmark(
@@ -68,6 +77,7 @@ def run_benchmark(
     measurements: list[Measurement] = []
     protocol: dict[str, Any] = {}
     machine: Machine | None = None
+    length: Trend | None = None
     with (
         TemporaryDirectory(prefix="pcvos-benchmark-") as folder,
         _threads(settings.segment.threads),
@@ -78,7 +88,7 @@ def run_benchmark(
                 decoded = decode(source, job, StageClock(), settings.segment)
                 frames = [small for _, small in itertools.islice(decoded, settings.wanted_frames)]
             if len(frames) < 2:
-                raise ConfigError(f"{video}: a single frame has nothing to measure")
+                raise InputError(f"{video}: a single frame leaves nothing to measure")
             if machine is None:
                 _check_variants(settings.variants, job)
                 machine = describe_machine(job.device)
@@ -90,8 +100,11 @@ def run_benchmark(
                     )
                     measurements.append(measured)
                     on_measurement(measured)
+            if settings.scaling and length is None:
+                length = _measure_length(settings, job, frames)
     assert machine is not None, "there is at least one number of objects"
-    return BenchmarkReport(protocol, machine, tuple(measurements))
+    scaling = None if length is None else _scaling(length, measurements)
+    return BenchmarkReport(protocol, machine, tuple(measurements), scaling)
 
 
 def variant_settings(settings: SegmentSettings, variant: Variant, interval: int) -> SegmentSettings:
@@ -143,11 +156,15 @@ def _measure(
 
 @dataclass(frozen=True, slots=True)
 class _ModelRun:
-    """The model's seconds over a clip, and how they divide into stages."""
+    """The model's seconds, how they divide into stages, and frames in the memory at the end.
+
+    ``clips`` has, for each clip of L frames, the frames in the memory and seconds a frame.
+    """
 
     seconds: float
     stages: dict[str, float]
     memory_frames: int
+    clips: list[tuple[int, float]]
 
 
 def _run_model(
@@ -156,14 +173,44 @@ def _run_model(
     """Segment frames from memory; making clips of them is not charged to the model."""
     segmenter = new_segmenter(job, settings)
     clips = iter_clips(frames, job.references, interval=settings.inference.interval)
-    seconds = 0.0
+    total = 0.0
+    by_clip = []
     for clip in clips:
+        memory_frames = segmenter.memory_frames
         synchronise(job.device)
         start = time.perf_counter()
         segmenter.segment(clip)
         synchronise(job.device)
-        seconds += time.perf_counter() - start
-    return _ModelRun(seconds, segmenter.stage_seconds, segmenter.memory_frames)
+        seconds = time.perf_counter() - start
+        total += seconds
+        if memory_frames and clip.due:
+            by_clip.append((memory_frames, seconds / clip.frames.shape[0]))
+    return _ModelRun(total, segmenter.stage_seconds, segmenter.memory_frames, by_clip)
+
+
+def _measure_length(
+    settings: BenchmarkSettings, job: Job, frames: Sequence[NDArray[np.uint8]]
+) -> Trend:
+    """Measure clip after clip of a long video, which is the frames over and over."""
+    interval = settings.intervals[0]
+    chosen = variant_settings(settings.segment, VARIANTS[settings.variants[0]], interval)
+    # One clip more than counts: the last one adds nothing to the memory.
+    count = 1 + interval * (SCALING_CLIPS + 1)
+    endless = list(itertools.islice(itertools.cycle(frames), count))
+    runs = [_run_model(job, endless, chosen).clips[:-1] for _ in range(settings.repeats)]
+    counts = [memory_frames for memory_frames, _ in runs[0]]
+    medians = [statistics.median(run[i][1] for run in runs) for i in range(len(counts))]
+    return Trend.fit(counts, medians)
+
+
+def _scaling(length: Trend, measurements: Sequence[Measurement]) -> Scaling:
+    """Put the fits together; that by objects uses what was measured already."""
+    first = measurements[0]
+    same = [m for m in measurements if (m.variant, m.interval) == (first.variant, first.interval)]
+    by_objects = None
+    if len(same) > 1:
+        by_objects = Trend.fit([m.objects for m in same], [1 / m.fps_model.median for m in same])
+    return Scaling(first.variant, first.interval, first.objects, length, by_objects)
 
 
 def _medians(runs: Sequence[dict[str, float]], frames: int) -> dict[str, float]:
@@ -214,6 +261,7 @@ def _protocol(settings: BenchmarkSettings, job: Job, frames: int) -> dict[str, A
         "peak_memory": "resident size of the process during the model's own runs, the clip's "
         "frames included"
         + ("" if reset_peak_memory(job.device) else "; of the process so far, on this system"),
+        **({"scaling": SCALING} if settings.scaling else {}),
         "matmul": f"float32 products of {MATRIX_SIDE} x {MATRIX_SIDE} matrices, in the same run",
     }
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from model.errors import InputError
+from pcvos_cli.benchmarking.trend import Scaling
 
 MODEL_STAGES = (
     "key_encoder",
@@ -146,11 +147,13 @@ class BenchmarkReport:
         protocol: How it was measured, in words and numbers.
         machine: What on.
         measurements: In the order of number of objects, variant, clip length.
+        scaling: How cost grows, or ``None`` if it was not asked for.
     """
 
     protocol: Mapping[str, Any]
     machine: Machine
     measurements: tuple[Measurement, ...]
+    scaling: Scaling | None = None
 
     def to_document(self) -> dict[str, Any]:
         """Return the JSON document of ``pcvos benchmark --json``."""
@@ -174,7 +177,13 @@ class BenchmarkReport:
                 if values["accuracy"] is not None:
                     values["accuracy"] = Accuracy(**values["accuracy"])
                 measurements.append(Measurement(**values))
-            return cls(document["protocol"], Machine(**machine), tuple(measurements))
+            scaling = document["scaling"]
+            return cls(
+                document["protocol"],
+                Machine(**machine),
+                tuple(measurements),
+                None if scaling is None else Scaling.from_values(scaling),
+            )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"not a report of pcvos benchmark: {error!r}") from error
 

@@ -58,6 +58,13 @@ def benchmark(
     repeats: Annotated[
         int, typer.Option("--repeats", min=1, help="Measured runs, after a warm-up.")
     ] = 3,
+    scaling: Annotated[
+        bool,
+        typer.Option(
+            "--scaling",
+            help="Fit how cost grows with the memory, at the smallest L, and with --objects.",
+        ),
+    ] = False,
     plot: Annotated[
         Path | None,
         typer.Option(
@@ -125,6 +132,7 @@ def benchmark(
         repeats=repeats,
         video=video,
         mask=mask,
+        scaling=scaling,
     )
     truth = None
     if root is not None and dataset is not None:
@@ -191,6 +199,11 @@ def _write_tables(report: "BenchmarkReport") -> None:
     console.result_table(speeds.title, speeds.header, speeds.rows)
     for mark in dict.fromkeys(m.mark for m in report.measurements if m.mark):
         console.result(f"* {mark}")
+    if report.scaling is not None:
+        console.result("")
+        console.result("How cost grows (model alone)")
+        for line in report.scaling.describe():
+            console.result(f"  {line}")
     for table in stage_tables(report):
         console.result("")
         console.result_table(table.title, table.header, table.rows)

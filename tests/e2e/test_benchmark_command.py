@@ -70,6 +70,25 @@ def test_a_video_gives_as_many_objects_as_asked_for(lite_weights: Path, tmp_path
     assert [m["objects"] for m in everything["measurements"]] == [2]
 
 
+def test_scaling_fits_length_and_objects(lite_weights: Path):
+    arguments = ("--intervals", "1", "--frames", "3", "--repeats", "1", "--scaling")
+    document = measure(lite_weights, *arguments, "--objects", "1,3")
+    scaling = BenchmarkReport.from_document(document).scaling
+    assert scaling is not None
+    assert scaling.length.counts == tuple(range(1, 17))  # L = 1: every frame joins the memory.
+    assert all(seconds > 0 for seconds in scaling.length.seconds)
+    assert scaling.by_objects is not None
+    assert scaling.by_objects.counts == (1, 3)
+    speeds = [m["fps_model"]["median"] for m in document["measurements"]]
+    assert scaling.by_objects.seconds == pytest.approx([1 / fps for fps in speeds])
+    # Two points lie on their line.
+    assert scaling.by_objects.fixed + scaling.by_objects.each == pytest.approx(1 / speeds[0])
+    alone = pcvos("benchmark", "--weights", lite_weights, *TINY, *arguments)
+    assert alone.exit_code == 0, alone.stderr
+    assert "ms for each frame in the memory" in alone.stdout
+    assert "for each object" not in alone.stdout  # One number of objects has no slope.
+
+
 def test_tables_and_the_plot_are_written(lite_weights: Path, tmp_path: Path):
     plot = tmp_path / "speed.png"
     arguments = ("benchmark", "--weights", lite_weights, *TINY, "--intervals", "2", "--plot", plot)
