@@ -13,7 +13,7 @@ from pcvos_cli.options import INFERENCE, SETTINGS
 from pcvos_cli.settings import SegmentSettings
 
 if TYPE_CHECKING:
-    from pcvos_cli.benchmarking.report import Accuracy, BenchmarkReport, Measurement
+    from pcvos_cli.benchmarking.report import Accuracy, BenchmarkReport, Measurement, Table
 
 _OUTPUT = "Output"
 _ACCURACY = "Accuracy"
@@ -195,8 +195,7 @@ def _write_tables(report: "BenchmarkReport") -> None:
         "versions: " + ", ".join(f"{name} {text}" for name, text in machine.versions.items())
     )
     speeds = speed_table(report)
-    console.result("")
-    console.result_table(speeds.title, speeds.header, speeds.rows)
+    _write_table(speeds)
     for mark in dict.fromkeys(m.mark for m in report.measurements if m.mark):
         console.result(f"* {mark}")
     if report.scaling is not None:
@@ -205,5 +204,10 @@ def _write_tables(report: "BenchmarkReport") -> None:
         for line in report.scaling.describe():
             console.result(f"  {line}")
     for table in stage_tables(report):
-        console.result("")
-        console.result_table(table.title, table.header, table.rows)
+        _write_table(table)
+
+
+def _write_table(table: "Table") -> None:
+    # Rich would fold a title that is wider than its table.
+    console.result(f"\n{table.title}")
+    console.result_table(None, table.header, table.rows)

@@ -97,6 +97,7 @@ def test_tables_and_the_plot_are_written(lite_weights: Path, tmp_path: Path):
     assert plot.read_bytes().startswith(b"\x89PNG")
     for text in ("end-to-end FPS", "key encoder", "GFLOP/s", "1 CPU threads", "repeats: 2"):
         assert text in result.stdout
+    assert "Milliseconds a frame: full, 1 object\n" in result.stdout
     again = pcvos(*arguments)
     assert again.exit_code == 6
     assert "--overwrite" in again.stderr
