@@ -22,6 +22,7 @@ from model.build import build_pcvos
 from model.config import PCVOS_R50, STCN_R50, PCVOSConfig
 from model.errors import ConfigError, OutputError, WeightsError
 from model.network.window_attention import relative_position_index
+from model.ops.hashing import file_sha256
 from model.pcvos import PCVOS
 
 CONFIG_KEY = "pcvos_config"
@@ -42,12 +43,6 @@ class Checkpoint:
     state: dict[str, Tensor]
     metadata: dict[str, str]
     sha256: str = ""
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def save_checkpoint(

@@ -4,7 +4,6 @@
 are found from any folder, in an editable install and in a wheel alike. Free of torch.
 """
 
-import hashlib
 import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 
 from model.config import PCVOS_LITE, PRESETS
 from model.errors import ConfigError, WeightsError
+from model.ops.hashing import file_sha256
 
 MANIFEST = "manifest.toml"
 DEFAULT_MODEL = PCVOS_LITE.name
@@ -99,21 +99,6 @@ def _entry(folder: Path, values: dict[str, Any]) -> ShippedWeights:
         path=folder / values["file"],
         **{field: values[field] for field in fields if field != "file"},
     )
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal.
-
-    Raises:
-        WeightsError: If it is missing or cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError as error:
-        raise WeightsError(f"{path}: no such weights file") from error
-    except OSError as error:
-        raise WeightsError(f"{path}: unreadable: {error.strerror}") from error
 
 
 def verify_shipped(entry: ShippedWeights) -> str:

@@ -11,7 +11,6 @@ from model.errors import OutputError, WeightsError
 from pcvos_cli import console, options
 from pcvos_cli.weights_store import (
     DEFAULT_MODEL,
-    file_sha256,
     read_manifest,
     verify_shipped,
 )
@@ -152,11 +151,11 @@ def verify_weights(
         files = [entry.path for entry in read_manifest()]
     if not files:
         raise WeightsError("no weights are shipped with this installation")
-    from model.checkpoint import load_checkpoint, load_model
+    from model.checkpoint import load_checkpoint, model_from
 
     for path in files:
-        load_model(path)
-        name = load_checkpoint(path).config.name
-        sha256 = file_sha256(path)
+        checkpoint = load_checkpoint(path)
+        model_from(checkpoint, name=str(path))
+        sha256 = checkpoint.sha256
         origin = f"shipped as {shipped[sha256]}" if sha256 in shipped else "not a shipped file"
-        console.result(f"{sha256}  {path}  {name}  ok, {origin}")
+        console.result(f"{sha256}  {path}  {checkpoint.config.name}  ok, {origin}")

@@ -16,13 +16,14 @@ from filelock import FileLock, Timeout
 from PIL import Image
 
 from model.errors import ConfigError, InputError, MaskError, OutputError
+from model.ops.hashing import file_sha256
 from pcvos_cli.masks.palette import voc_palette
 from pcvos_cli.output_folder import MASKS
 from pcvos_cli.pipeline import segment_video
 from pcvos_cli.scoring.labels import VOID, label_values, read_labels
 from pcvos_cli.scoring.layouts import TruthDataset, TruthSequence
 from pcvos_cli.settings import SegmentSettings
-from pcvos_cli.weights_store import file_sha256, resolve_weights
+from pcvos_cli.weights_store import resolve_weights
 
 SETTINGS = "evaluation.json"
 """Says what made the predictions of a folder, so that two runs are never mixed."""
