@@ -68,6 +68,16 @@ def write_whole(path: Path, content: bytes) -> None:
             raise
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole, in UTF-8, with the folders it lies in.
+
+    Raises:
+        OutputError: It cannot be written; nothing is left behind.
+    """
+    make_directory(path.parent)
+    write_whole(path, text.encode())
+
+
 def remove(path: Path) -> None:
     """Remove a file if it is there; an error to do so is not worth another error."""
     with contextlib.suppress(OSError):
