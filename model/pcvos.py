@@ -120,9 +120,11 @@ class PCVOS(nn.Module):
                 self.decoder(
                     by_frame[i : i + step],
                     refined_by_frame[i : i + step],
-                    features.query_value[i : i + step],
-                    features.f8[i : i + step],
-                    features.f4[i : i + step],
+                    self.decoder.image_part(
+                        features.query_value[i : i + step],
+                        features.f8[i : i + step],
+                        features.f4[i : i + step],
+                    ),
                 )
                 for i in range(0, total, step)
             ]

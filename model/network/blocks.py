@@ -1,8 +1,26 @@
-"""Building blocks of encoders and decoder."""
+"""Building blocks of encoders and decoder.
+
+A convolution of a concatenation is the sum of the convolutions of its parts. Where objects
+share a part of a block's input (an image feature), that part is therefore convolved once.
+"""
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+
+class SharedPart(NamedTuple):
+    """What a ``ResBlock`` makes of the input channels that objects share.
+
+    Attributes:
+        shortcut: ``(B, width, h, w)``.
+        hidden: ``(B, width, h, w)``, before the second ReLU.
+    """
+
+    shortcut: Tensor
+    hidden: Tensor
 
 
 class ResBlock(nn.Module):
@@ -27,10 +45,52 @@ class ResBlock(nn.Module):
         self.conv1 = nn.Conv2d(in_width, width, 3, padding=1)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, in_width, h, w)`` to ``(B, width, h, w)``."""
-        residual = self.conv2(functional.relu(self.conv1(functional.relu(x))))
-        return self.shortcut(x) + residual
+    def forward(self, x: Tensor, shared: SharedPart | None = None) -> Tensor:
+        """Map the input to ``width`` channels.
+
+        Args:
+            x: ``(B, in_width, h, w)``; with ``shared`` its first channels,
+                ``(B * K, C, h, w)``, the objects of one frame next to each other.
+            shared: ``shared_part`` of the channels that are missing in ``x``.
+
+        Returns:
+            ``(B, width, h, w)`` or ``(B * K, width, h, w)``.
+        """
+        if shared is None:
+            shortcut, hidden = self.shortcut(x), self.conv1(functional.relu(x))
+        else:
+            own = self._part(x, 0, bias=False)
+            shortcut = add_shared(own.shortcut, shared.shortcut)
+            hidden = add_shared(own.hidden, shared.hidden)
+        return shortcut + self.conv2(functional.relu(hidden))
+
+    def shared_part(self, x: Tensor) -> SharedPart:
+        """Convolve the last channels of the input alone, ``(B, C, h, w)``."""
+        return self._part(x, self.conv1.in_channels - x.shape[1], bias=True)
+
+    def _part(self, x: Tensor, first: int, *, bias: bool) -> SharedPart:
+        """Apply the first convolutions to input channels from ``first`` on."""
+        after = self.conv1.in_channels - first - x.shape[1]
+        shortcut = (
+            _convolve_part(self.shortcut, x, first, bias=bias)
+            if isinstance(self.shortcut, nn.Conv2d)
+            else functional.pad(x, (0, 0, 0, 0, first, after))
+        )
+        return SharedPart(
+            shortcut, _convolve_part(self.conv1, functional.relu(x), first, bias=bias)
+        )
+
+
+def _convolve_part(conv: nn.Conv2d, x: Tensor, first: int, *, bias: bool) -> Tensor:
+    weight = conv.weight[:, first : first + x.shape[1]]
+    return functional.conv2d(
+        x, weight, conv.bias if bias else None, padding=conv.kernel_size[0] // 2
+    )
+
+
+def add_shared(x: Tensor, shared: Tensor) -> Tensor:
+    """Add ``(B, C, h, w)`` to each of the K objects in ``(B * K, C, h, w)``."""
+    return (x.unflatten(0, (shared.shape[0], -1)) + shared[:, None]).flatten(0, 1)
 
 
 class CBAM(nn.Module):
@@ -66,8 +126,16 @@ class FeatureFusion(nn.Module):
         self.block2 = ResBlock(width, width)
 
     def forward(self, value: Tensor, f16: Tensor) -> Tensor:
-        """Fuse ``(B, C, h, w)`` and ``(B, C_16, h, w)`` into ``(B, width, h, w)``."""
-        x = self.block1(torch.cat((value, f16), dim=1))
+        """Fuse values with key features that objects share.
+
+        Args:
+            value: ``(B * K, C, h, w)``, the objects of one frame next to each other.
+            f16: ``(B, C_16, h, w)``.
+
+        Returns:
+            ``(B * K, width, h, w)``.
+        """
+        x = self.block1(value, self.block1.shared_part(f16))
         return self.block2(x + self.attention(x))
 
 
@@ -89,20 +157,25 @@ class UpsampleBlock(nn.Module):
         self.skip_conv = nn.Conv2d(skip_width, in_width, kernel, padding=kernel // 2)
         self.out_conv = ResBlock(in_width + extra_width, width, shortcut_kernel=kernel)
 
-    def forward(self, x: Tensor, skip: Tensor, extra: Tensor | None = None) -> Tensor:
+    def shared_part(self, skip: Tensor) -> Tensor:
+        """Map a skip feature ``(B, skip_width, 2h, 2w)`` to ``(B, in_width, 2h, 2w)``."""
+        feature: Tensor = self.skip_conv(skip)
+        return feature
+
+    def forward(self, x: Tensor, shared: Tensor, extra: Tensor | None = None) -> Tensor:
         """Combine a coarse map with a skip feature.
 
         Args:
             x: ``(B * K, in_width, h, w)``, the objects of one frame next to each other.
-            skip: ``(B, skip_width, 2h, 2w)``, shared by the K objects of a frame.
+            shared: ``shared_part`` of the skip feature, shared by the K objects of a frame.
             extra: ``(B * K, extra_width, 2h, 2w)`` or ``None``.
 
         Returns:
             ``(B * K, width, 2h, 2w)``.
         """
         x = functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-        skip = self.skip_conv(skip)
-        x = (x.unflatten(0, (skip.shape[0], -1)) + skip[:, None]).flatten(0, 1)
+        x = add_shared(x, shared)
         if extra is not None:
             x = torch.cat((x, extra), dim=1)
-        return self.out_conv(x)
+        fused: Tensor = self.out_conv(x)
+        return fused

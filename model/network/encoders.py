@@ -119,9 +119,8 @@ class TrunkValueEncoder(nn.Module):
         masks = torch.stack((probs, others(probs)), dim=2)  # (B, K, 2, H, W)
         images = frames[:, None].expand(-1, objects, -1, -1, -1)
         x = torch.cat((images, masks), dim=2).flatten(0, 1)
-        f16 = features.f16[:, None].expand(-1, objects, -1, -1, -1).flatten(0, 1)
         _, _, value = self.trunk(x)
-        return self.fuser(value, f16).unflatten(0, (batch, objects))
+        return self.fuser(value, features.f16).unflatten(0, (batch, objects))
 
 
 class SharedValueEncoder(nn.Module):

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from model.build import MASK_BLOCK, build_pcvos
 from model.config import PCVOS_LITE, PCVOS_R50, STCN_R50, InferenceConfig, PCVOSConfig
 from model.memory.bank import Memory
-from model.network.blocks import CBAM
+from model.network.blocks import CBAM, ResBlock
 from model.ops.masks import cells_to_masks, masks_to_cells
 from model.pcvos import PCVOS
 
@@ -143,7 +144,8 @@ def test_lite_carries_masks_in_its_values_and_adds_to_them() -> None:
 
     nn.init.zeros_(model.decoder.pred.weight)
     nn.init.zeros_(model.decoder.pred.bias)
-    logits = model.decoder(values, values, features.query_value, features.f8, features.f4)
+    image = model.decoder.image_part(features.query_value, features.f8, features.f4)
+    logits = model.decoder(values, values, image)
     masks = cells_to_masks(own, block=MASK_BLOCK).clamp(0.02, 0.98)
     expected = functional.interpolate(
         torch.logit(masks), scale_factor=4.0, mode="bilinear", align_corners=False
@@ -173,3 +175,52 @@ def test_cbam_by_hand() -> None:
     y = x * gate[..., None, None]
     stacked = torch.stack((y.max(1).values, y.mean(1)), 1)
     assert torch.allclose(cbam(x), y * torch.sigmoid(cbam.spatial_gate(stacked)), atol=1e-6)
+
+
+@pytest.mark.parametrize(("width", "kernel"), [(6, 3), (6, 1), (12, 3)])
+@torch.inference_mode()
+def test_a_block_with_a_shared_part_equals_the_block_on_both_together(
+    width: int, kernel: int
+) -> None:
+    """Width 12 is the input's, so that the shortcut is the identity."""
+    torch.manual_seed(0)
+    block = ResBlock(12, width, shortcut_kernel=kernel)
+    own, image = torch.randn(6, 7, 5, 4), torch.randn(2, 5, 5, 4)  # 3 objects on each of 2 frames
+    together = torch.cat((own, image.repeat_interleave(3, dim=0)), dim=1)
+    torch.testing.assert_close(block(own, block.shared_part(image)), block(together))
+
+
+def multiply_adds(config: PCVOSConfig, objects: int) -> dict[str, float]:
+    """Count, in thousand millions for a 480 x 864 frame, without computing anything."""
+    with torch.device("meta"):
+        model = build_pcvos(config)
+        frames = torch.empty(1, 3, 480, 864)
+        readout = torch.empty(1, objects, model.value_encoder.width, 30, 54)
+        counts = {}
+        with torch.inference_mode():
+            with FlopCounterMode(display=False) as counter:
+                features = model.encode_key(frames)
+            counts["key encoder"] = counter.get_total_flops()
+            with FlopCounterMode(display=False) as counter:
+                model.encode_value(frames, features, torch.empty(1, objects, 480, 864))
+            counts["value encoder"] = counter.get_total_flops()
+            with FlopCounterMode(display=False) as counter:
+                image = model.decoder.image_part(features.query_value, features.f8, features.f4)
+            counts["decoder, image"] = counter.get_total_flops()
+            with FlopCounterMode(display=False) as counter:
+                model.decoder(readout, readout, image)
+            counts["decoder, objects"] = counter.get_total_flops()
+    return {stage: flops / 2e9 for stage, flops in counts.items()}
+
+
+@pytest.mark.parametrize(
+    ("config", "whole", "image"), [(PCVOS_R50, 99.4, 38.2), (PCVOS_LITE, 1.32, 0.154)]
+)
+def test_the_images_part_of_the_decoder_is_computed_once(
+    config: PCVOSConfig, whole: float, image: float
+) -> None:
+    one, three = multiply_adds(config, 1), multiply_adds(config, 3)
+    assert one["decoder, image"] == three["decoder, image"] == pytest.approx(image, rel=0.03)
+    assert one["decoder, image"] + one["decoder, objects"] == pytest.approx(whole, rel=0.03)
+    assert three["decoder, objects"] == pytest.approx(3 * one["decoder, objects"])
+    assert three["value encoder"] < 3 * one["value encoder"] or config is PCVOS_LITE
