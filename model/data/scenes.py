@@ -28,46 +28,7 @@ from model.data.rendering import (
     warp_background,
 )
 from model.data.sample import Problem
-
-
-@dataclass(frozen=True, slots=True)
-class SyntheticConfig:
-    """How often things happen in a synthetic scene; probabilities unless said otherwise.
-
-    Attributes:
-        own_scene: Objects stay in the photo that they were cut from, whose hole is filled.
-        shapes: A thing is a drawn shape although cut-outs are at hand.
-        compound: A target is made of two or three things that move together.
-        look_alike: A target has a double that is no target.
-        bystander: One more thing that is no target; drawn up to twice.
-        occluder: Something crosses before a target.
-        excursion: A target leaves the frame and comes back.
-        follow: The camera follows a target.
-        still_camera: The camera stands still.
-        rigid: A thing does not deform.
-        moving_backdrop: The background bends (parallax, water, leaves).
-        motion_blur: The scene is exposed long enough to blur.
-        size: Smallest and largest target, square root of its area over the frame's
-            shorter side.
-        min_share: Of frame 0 that a target must cover to count.
-        speed: Median speed, shorter sides a frame at 24 fps.
-    """
-
-    own_scene: float = 0.35
-    shapes: float = 0.2
-    compound: float = 0.2
-    look_alike: float = 0.3
-    bystander: float = 0.35
-    occluder: float = 0.35
-    excursion: float = 0.06
-    follow: float = 0.5
-    still_camera: float = 0.2
-    rigid: float = 0.15
-    moving_backdrop: float = 0.25
-    motion_blur: float = 0.4
-    size: tuple[float, float] = (0.14, 0.62)
-    min_share: float = 0.01
-    speed: float = 0.007
+from model.data.scene_config import SyntheticConfig
 
 
 @dataclass(frozen=True, slots=True)

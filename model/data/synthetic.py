@@ -15,7 +15,8 @@ from model.data.cutouts import Props
 from model.data.images import ImageCache
 from model.data.sample import MAX_ATTEMPTS, Problem, TrainingSample, keep_visible
 from model.data.sampling import random_gaps
-from model.data.scenes import Director, SyntheticConfig
+from model.data.scene_config import SyntheticConfig
+from model.data.scenes import Director
 from model.errors import ConfigError
 
 _NOMINAL_LENGTH = 1000

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from model.config import PRESETS, STRIDE
+from model.data.scene_config import SyntheticConfig
 from model.errors import ConfigError
 
 
@@ -27,6 +28,9 @@ class SampleConfig:
         clips: Clips after the reference. With 2, ``frames`` is the paper's 2N + 1.
         crop: Height and width of a sample in pixels, a multiple of 16.
         max_objects: Most objects in a sample.
+        damage: Chance that the predicted mask of an object is damaged before it joins the
+            memory: holes, and background taken in. What a long video does to its memory, in
+            a short sample.
         gap_base: Largest step between two clips, in frames, at the start and at the end.
         gap_peak: The same in the middle of the training.
         gap_rise_end: Share of the training after which the peak is reached.
@@ -39,6 +43,7 @@ class SampleConfig:
     clips: int = 2
     crop: int = 384
     max_objects: int = 2
+    damage: float = 0.0
     gap_base: int = 5
     gap_peak: int = 15
     gap_rise_end: float = 0.3
@@ -66,6 +71,9 @@ class SampleConfig:
         _require(
             1 <= self.max_objects <= 254,
             f"samples.max_objects must be 1 to 254, got {self.max_objects}",
+        )
+        _require(
+            0 <= self.damage <= 1, f"samples.damage must be between 0 and 1, got {self.damage}"
         )
         _require(
             1 <= self.gap_base <= self.gap_peak,
@@ -305,6 +313,7 @@ class TrainConfig:
         seed: Of the weights' initialisation and of every sample.
         samples: What a sample is.
         data: Where samples come from.
+        scenes: What happens in synthetic video.
         loss: Supervision.
         optimiser: How weights are changed.
         validation: Watching accuracy.
@@ -318,6 +327,7 @@ class TrainConfig:
     seed: int = 0
     samples: SampleConfig = field(default_factory=SampleConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    scenes: SyntheticConfig = field(default_factory=SyntheticConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)

@@ -121,6 +121,7 @@ class _Run:
             self.model,
             clip_length=config.samples.clip_length,
             clip_supervision=config.loss.clip_supervision,
+            damage=config.samples.damage,
             clock=self.clock,
         )
         self.first = self.step

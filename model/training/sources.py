@@ -26,6 +26,7 @@ def open_data(config: TrainConfig) -> MixedDataset:
             max_objects=samples.max_objects,
             photos=[Path(text) for text in data.photos],
             objects=[Path(text) for text in data.objects],
+            config=config.scenes,
         )
         share = data.synthetic_share if data.sets else None
         ingredients.append(Ingredient(synthetic, probability=share))

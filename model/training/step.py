@@ -20,6 +20,7 @@ from model.data.sample import TrainingBatch
 from model.memory.bank import Memory
 from model.ops.timing import StageClock
 from model.pcvos import PCVOS
+from model.training.damage import damage_masks
 from model.training.losses import (
     aggregated_log_probs,
     batch_iou,
@@ -78,6 +79,7 @@ class ClipTrainer(nn.Module):
         model: The network.
         clip_length: N: the frames after the reference are processed N at a time.
         clip_supervision: Train on the dice loss too.
+        damage: Chance that a predicted mask is damaged before it is remembered.
         clock: Is charged with the stages.
     """
 
@@ -87,12 +89,14 @@ class ClipTrainer(nn.Module):
         *,
         clip_length: int,
         clip_supervision: bool,
+        damage: float = 0.0,
         clock: StageClock | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.clip_length = clip_length
         self.clip_supervision = clip_supervision
+        self.damage = damage
         self.clock = clock or StageClock()
 
     def forward(
@@ -169,7 +173,8 @@ class ClipTrainer(nn.Module):
                     predicted.append(log_probs.detach().argmax(1).to(torch.uint8))
             if end < frames.shape[1]:
                 last = _select(clip, lambda x: _by_sample(x, len(frames))[:, -1])
-                memory = self._remember(memory, frames[:, end - 1], last, object_probs[:, :, -1])
+                remembered = damage_masks(object_probs[:, :, -1], self.damage)
+                memory = self._remember(memory, frames[:, end - 1], last, remembered)
         entropy, dice, iou = torch.stack(sums).mean(0)
         total = entropy + dice if self.clip_supervision else entropy
         return BatchLosses(

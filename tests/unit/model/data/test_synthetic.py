@@ -10,7 +10,7 @@ import torch
 from model.data.motion import Camera, Curve, Trajectory
 from model.data.rendering import Layer, draw_layer, premultiply
 from model.data.sample import MIN_REFERENCE_SHARE, TrainingSample
-from model.data.scenes import SyntheticConfig
+from model.data.scene_config import SyntheticConfig
 from model.data.synthetic import SyntheticVideo
 from model.errors import ConfigError, InputError
 from tests.support.training_data import disk, make_pairs, make_photos, photo, save
