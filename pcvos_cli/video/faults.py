@@ -1,6 +1,7 @@
 """What goes wrong in a video file without ending it: counted, told, and mended in time."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import av
 
@@ -15,6 +16,8 @@ class Faults:
     first_corrupt: int | None = None
     damaged_frames: int = 0
     first_damaged: int | None = None
+    lost_frames: int = 0
+    first_lost: int | None = None
     missing_pts: int = 0
     backward_pts: int = 0
     rescaled_frames: int = 0
@@ -35,6 +38,12 @@ class Faults:
         if self.first_damaged is None:
             self.first_damaged = frame
 
+    def add_lost(self, frame: int) -> None:
+        """Count a frame that never came out; it was sent while ``frame`` was due."""
+        self.lost_frames += 1
+        if self.first_lost is None:
+            self.first_lost = frame
+
     def sentences(self) -> list[str]:
         """Return one sentence for each kind of fault."""
         out = list(self.notes)
@@ -48,6 +57,11 @@ class Faults:
                 f"{self.damaged_frames} frame(s) decoded with damage, "
                 f"the first is frame {self.first_damaged}"
             )
+        if self.lost_frames:
+            out.append(
+                f"{self.lost_frames} frame(s) could not be decoded and are missing, "
+                f"the first near frame {self.first_lost}"
+            )
         if self.truncated_at is not None:
             of = "" if self.promised is None else f" of {self.promised}"
             out.append(f"the file is truncated: it ends after {self.truncated_at}{of} frames")
@@ -60,6 +74,66 @@ class Faults:
                 f"{self.rescaled_frames} frame(s) of another size scaled to that of the first"
             )
         return out
+
+
+class LostFrames:
+    """Frames that a decoder drops without an error, told by timestamps that never come out.
+
+    Only where one packet is one frame. What lies before the first keyframe, or belongs to
+    frames before it, no decoder can show; that is how a recording starts, not a fault.
+
+    Args:
+        codec: FFmpeg's name of the decoder.
+        faults: Where they are counted.
+    """
+
+    CODECS = ("h264", "hevc", "vp8", "vp9", "av1")
+    PATIENCE = 64
+    """Packets after which a frame is given up; no decoder holds back more than 16."""
+
+    def __init__(self, codec: str, faults: Faults) -> None:
+        self._vp8 = "vp8" in codec or codec == "libvpx"
+        self._watches = self._vp8 or any(name in codec for name in self.CODECS)
+        self._faults = faults
+        self._sent = 0
+        self._first: int | None = None
+        self._waiting: dict[int, tuple[int, int]] = {}  # pts -> number of packet, frame due
+
+    def sent(self, packet: Any, due: int) -> None:
+        """Expect a packet's frame; ``due`` is the index of the next frame."""
+        if not self._watches or packet.pts is None or packet.is_discard:
+            return
+        if self._first is None and packet.is_keyframe:
+            self._first = packet.pts
+        if self._first is None or packet.pts < self._first:
+            return
+        if self._vp8 and not bytes(packet)[0] & 0x10:  # RFC 6386, 9.1: not to be shown
+            return
+        self._sent += 1
+        self._waiting[packet.pts] = (self._sent, due)
+        self._give_up(self._sent - self.PATIENCE)
+
+    def failed(self, packet: Any) -> None:
+        """Expect nothing of a packet that is counted as corrupt."""
+        if packet is not None:
+            self._waiting.pop(packet.pts, None)
+
+    def decoded(self, picture: av.VideoFrame) -> None:
+        """Note a frame that came out."""
+        if picture.pts is not None:
+            self._waiting.pop(picture.pts, None)
+
+    def close(self) -> None:
+        """Give up all that has not come out by the end."""
+        self._give_up(self._sent)
+
+    def _give_up(self, number: int) -> None:
+        """Count what was sent up to a packet and never came out."""
+        for pts, (sent, due) in list(self._waiting.items()):
+            if sent > number:
+                return
+            self._faults.add_lost(due)
+            del self._waiting[pts]
 
 
 class Clock:

@@ -17,8 +17,9 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from model.errors import InputError
-from pcvos_cli.video.faults import Clock, Faults
+from pcvos_cli.video.faults import Clock, Faults, LostFrames
 from pcvos_cli.video.source import Frame, VideoInfo
+from pcvos_cli.video.truncation import is_cut_off
 from pcvos_cli.video.upright import Turn
 
 MAX_CORRUPT_RUN = 8
@@ -260,6 +261,7 @@ def _decode(
     """Yield decoded frames; skip what cannot be decoded, within limits."""
     done = read = run = 0
     end = 0.0
+    lost = LostFrames(stream.codec_context.name, faults)
     flush: list[None] = [None]  # sent after the last packet, also where reading broke off
     for packet in itertools.chain(_packets(container, faults), flush):
         if packet is not None:
@@ -270,6 +272,7 @@ def _decode(
             if packet.stream_index != stream.index:
                 continue
             read += 1
+            lost.sent(packet, done)
         try:
             pictures = stream.codec_context.decode(packet)
             run = 0
@@ -278,6 +281,7 @@ def _decode(
         except FFmpegError as error:
             run += 1
             faults.add_corrupt(done)
+            lost.failed(packet)
             if run > MAX_CORRUPT_RUN:
                 raise InputError(
                     f"{path}: more than {MAX_CORRUPT_RUN} corrupt packets in a row after frame "
@@ -288,9 +292,12 @@ def _decode(
         for picture in pictures:
             if picture.is_corrupt:
                 faults.add_damaged(done)
+            lost.decoded(picture)
             done += 1
             yield picture
-    if faults.broken_off or _is_short(container, stream, read, end):
+    lost.close()
+    cut = _is_short(container, stream, read, end) or is_cut_off(path, container.format.name)
+    if faults.broken_off or cut:
         faults.truncated_at, faults.promised = done, stream.frames or None
 
 
@@ -299,7 +306,7 @@ def _is_short(container: InputContainer, stream: VideoStream, read: int, end: fl
     kind = container.format.name
     if stream.frames and ("mp4" in kind or kind == "avi"):
         return read < stream.frames
-    if "matroska" in kind and container.duration:
+    if ("matroska" in kind or kind == "flv") and container.duration:
         return end < container.duration / av.time_base - 0.5
     return False
 
