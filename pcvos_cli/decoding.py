@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,42 @@ def decode(
         with clock("resize"):
             small = resize_frame(frame.rgb, job.plan.working_size)
         yield frame, small
+
+
+class UntilUnreadable:
+    """Frames up to the one at which the input cannot be read on.
+
+    What was decoded by then is worth its masks, so the error waits until they are written.
+
+    Args:
+        decoded: The frames of a run.
+        strict: Do not keep them: let the error through.
+
+    Attributes:
+        error: Why the frames ended before the input did, or ``None``.
+    """
+
+    def __init__(self, decoded: Iterator[Decoded], *, strict: bool = False) -> None:
+        self._decoded = decoded
+        self._strict = strict
+        self.error: InputError | None = None
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Decoded:
+        """Return the next frame.
+
+        Raises:
+            InputError: The input cannot be read on, and ``strict`` is set.
+        """
+        try:
+            return next(self._decoded)
+        except InputError as error:
+            if self._strict:
+                raise
+            self.error = error
+            raise StopIteration from None
 
 
 def keep_frames(decoded: Iterator[Decoded], waiting: deque[Frame]) -> Iterator[NDArray[np.uint8]]:

@@ -1,6 +1,7 @@
 """The folder a run writes to: checked, locked against a second run, cleared of an old one."""
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -86,6 +87,7 @@ class OutputFolder:
             OutputError: If one cannot be deleted.
         """
         self._delete(_results(self.path) + _leftovers(self.path))
+        self._remove_empty()
 
     def clear_unfinished(self) -> None:
         """Delete the half-written files of a run that was killed; errors as ``clear``."""
@@ -103,6 +105,12 @@ class OutputFolder:
         except OSError as error:
             raise OutputError(f"{error.filename}: cannot replace: {error.strerror}") from error
 
+    def _remove_empty(self) -> None:
+        """Remove folders for files of a frame each that have none."""
+        for folder in _PER_FRAME:
+            with suppress(OSError):
+                (self.path / folder).rmdir()
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -115,6 +123,8 @@ class OutputFolder:
         # A run that failed before its first mask leaves no trace.
         if kind is not None and not self.holds_results and not (self.path / PROGRESS).exists():
             shutil.rmtree(self.path / STATE, ignore_errors=True)
+            if self._created:
+                self._remove_empty()
         for path in self._created if kind is not None else ():
             try:
                 path.rmdir()

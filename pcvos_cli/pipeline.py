@@ -24,7 +24,7 @@ from model.errors import InputError, MaskError, OutputError
 from model.inference.clips import iter_clips
 from model.ops.timing import StageClock
 from pcvos_cli.backward import new_segmenter, segment_backward
-from pcvos_cli.decoding import decode, keep_frames
+from pcvos_cli.decoding import UntilUnreadable, decode, keep_frames
 from pcvos_cli.early_frames import OnFrames, write_again, write_empty
 from pcvos_cli.masks.formats import PLACES, all_channels, open_writers, writer_notes
 from pcvos_cli.output_folder import REPORT, OutputFolder, check_refusal
@@ -63,7 +63,8 @@ def segment_video(
         ConfigError: An unknown model, a device that is not there or has no half precision,
             a range of frames that is not in the video.
         InputError: The input is missing, unreadable or holds no frame; with ``strict``, it
-            is damaged.
+            is damaged. Where it cannot be read to its end, the results of the frames before
+            are written first.
         MaskError: A mask does not fit the video. Where only decoding shows that a mask's
             frame lies beyond the end, all results are written first.
         WeightsError: Weights are missing, corrupt or of another architecture.
@@ -90,6 +91,11 @@ def segment_video(
                     report = _segment(frames, job, folder.path, saved, settings, on_frames)
                 report.write(folder.path / REPORT)
             saved.remove()
+    if report.stopped is not None:
+        raise InputError(
+            report.stopped,
+            hint=f"repair it; the masks of the {report.frames} frames before are in {output}",
+        )
     end = job.frames.first + report.frames
     beyond = [frame for frame in job.references if frame >= end]
     if beyond:
@@ -186,8 +192,9 @@ def _segment(
     segmented = 0
     with (
         BackgroundWriter((*writers, saved.open_journal()), READ_AHEAD) as out,
-        prefetch(decode(source, job, clock, settings), READ_AHEAD) as decoded,
+        prefetch(decode(source, job, clock, settings), READ_AHEAD) as read_ahead,
     ):
+        decoded = UntilUnreadable(read_ahead, strict=settings.strict)
         before = itertools.islice(decoded, start - plan.start)
         if backward is not None:
             early = write_again(before, backward.labels(), out, None)
@@ -218,8 +225,13 @@ def _segment(
                 on_frames(len(prediction))
         if early + segmented == 0:
             where = f" from {plan.start} on" if plan.start else ""
-            raise InputError(f"{source.info.path}: holds no frame{where}")
-        written["warnings"] = list(source.warnings)
+            raise decoded.error or InputError(
+                f"{source.info.path}: holds no frame{where}",
+                hint="the video ends before; check --start" if plan.start else None,
+            )
+        stopped = None if decoded.error is None else decoded.error.message
+        warnings = [*source.warnings, *([stopped] if stopped else [])]
+        written["warnings"] = warnings
     seconds = time.perf_counter() - began
     cuda = job.device.type == "cuda"
     clock.add(segmenter.stage_seconds)
@@ -251,7 +263,8 @@ def _segment(
         threads=torch.get_num_threads(),
         identity=identity_digest(job.identity),
         notes=(*plan.notes, *writer_notes(writers)),
-        warnings=tuple(source.warnings),
+        warnings=tuple(warnings),
+        stopped=stopped,
     )
 
 

@@ -10,10 +10,11 @@ import torch
 from model.build import MASK_BLOCK
 from model.checkpoint import load_checkpoint, model_from
 from model.config import STRIDE, PCVOSConfig
-from model.errors import ConfigError, MaskError, WeightsError
+from model.errors import ConfigError, MaskError, OutputError, WeightsError
 from model.pcvos import PCVOS
 from model.types import ReferenceMask
 from pcvos_cli.identity import run_identity
+from pcvos_cli.masks.palette import MAX_PALETTE_ID
 from pcvos_cli.masks.reference import LoadedMask, load_references, resize_nearest
 from pcvos_cli.run_report import RunPlan
 from pcvos_cli.settings import SegmentSettings
@@ -57,6 +58,7 @@ def prepare(
         ConfigError: An unknown model, a device that is not there or cannot do what is
             asked, a range of frames that is not in the video.
         MaskError: A mask cannot be understood or does not fit the video.
+        OutputError: An object id does not fit a format that is asked for.
         WeightsError: Weights are missing, corrupt or of another architecture.
     """
     info = source.info
@@ -83,6 +85,8 @@ def prepare(
             hint="leave --model out, or pass other --weights",
         )
     object_ids = tuple(sorted({i for mask in references.values() for i in mask.object_ids}))
+    if "png" in settings.formats:
+        _check_palette(given)
     end = frames.end(info.frame_count)
     clips, memory_frames = count_clips(
         min(references), end, references, settings.inference.interval
@@ -130,6 +134,18 @@ def prepare(
         info, references.values(), record, device=device_name(device), threads=settings.threads
     )
     return Job(plan, frames, references, model, device, inputs, record, identity)
+
+
+def _check_palette(masks: Iterable[LoadedMask]) -> None:
+    """Refuse ids that palette PNGs cannot hold now, and not on the frame where they enter."""
+    for mask in masks:
+        largest = mask.object_ids[-1]
+        if largest > MAX_PALETTE_ID:
+            raise OutputError(
+                f"{mask.path}: object id {largest} does not fit a palette PNG "
+                f"(0 to {MAX_PALETTE_ID})",
+                hint="leave PNGs out (--format rle,overlay), or number the objects from 1",
+            )
 
 
 def device_name(device: torch.device) -> str:

@@ -90,7 +90,9 @@ class SegmentReport:
         threads: CPU threads of torch.
         identity: SHA-256 of all that decides the results; equal for a run and its resumption.
         notes: How the masks were understood, and what is special about the outputs.
-        warnings: What is damaged in the input and did not end the run.
+        warnings: What is damaged in the input.
+        stopped: Why the input could not be read to its end, or ``None``. The results hold the
+            frames before that, and the exit code is 3.
     """
 
     input: str
@@ -115,6 +117,7 @@ class SegmentReport:
     identity: str
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    stopped: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-able values."""

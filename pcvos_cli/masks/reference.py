@@ -172,7 +172,10 @@ def _labels(path: Path, colours: ColourMap, notes: list[str]) -> NDArray[np.int3
     except FileNotFoundError:
         raise InputError(f"{path}: not found", hint="check the path") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: not a readable image ({error})") from error
+        raise InputError(
+            f"{path}: not a readable image ({error})",
+            hint="a mask is an image: a PNG whose pixel values are object ids, or 0 and 255",
+        ) from error
     mode = image.mode
     if lossy:
         return _from_jpeg(path, image, notes)
