@@ -6,8 +6,11 @@ h = H / 16 and w = W / 16.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.ops.padding import Padding
@@ -28,6 +31,32 @@ class ReferenceMask:
     frame_index: int
     labels: Tensor
     object_ids: tuple[int, ...]
+
+    @classmethod
+    def from_labels(cls, frame_index: int, labels: Tensor | NDArray[Any]) -> "ReferenceMask":
+        """Make one of an id map; it lists the values that are in it.
+
+        Args:
+            frame_index: 0-based index of the frame it belongs to.
+            labels: ``(H, W)`` integers, the object id of each pixel, or booleans for one
+                object. 0 states nothing.
+
+        Raises:
+            ValueError: If it has another shape or type, negative values, or no object.
+        """
+        ids = torch.from_numpy(np.array(labels)) if isinstance(labels, np.ndarray) else labels
+        if ids.dim() != 2 or ids.dtype.is_floating_point or ids.dtype.is_complex:
+            raise ValueError(
+                f"the mask of frame {frame_index} must be (H, W) integers, "
+                f"got {tuple(ids.shape)} {ids.dtype}"
+            )
+        ids = ids.to(torch.int32)
+        values = [int(value) for value in ids.unique() if value != 0]
+        if not values:
+            raise ValueError(f"the mask of frame {frame_index} has no object: every pixel is 0")
+        if values[0] < 0:
+            raise ValueError(f"the mask of frame {frame_index} has the id {values[0]}, below 0")
+        return cls(frame_index, ids, tuple(values))
 
 
 @dataclass(frozen=True, slots=True)

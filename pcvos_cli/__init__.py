@@ -14,23 +14,51 @@ The tree in the order in which the data flows::
     weights_store.py      the shipped weights and their manifest
     run_report.py         run.json
 
-From Python, without the command line::
+From Python, without the command line: files with ``segment_video``, frames of your own with
+``ClipSegmenter``; README.md shows both::
 
-    from pcvos_cli import segment_video
+    from pcvos_cli import ClipSegmenter, load_model, segment_video
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from model.config import InferenceConfig
+    from model.inference.clips import iter_clips
+    from model.inference.segmenter import ClipSegmenter
+    from model.types import ReferenceMask
     from pcvos_cli.pipeline import segment_video
+    from pcvos_cli.settings import SegmentSettings
+    from pcvos_cli.weights_store import load_model
 
-__all__ = ["segment_video"]
+__all__ = [
+    "ClipSegmenter",
+    "InferenceConfig",
+    "ReferenceMask",
+    "SegmentSettings",
+    "iter_clips",
+    "load_model",
+    "segment_video",
+]
+
+_HOMES = {
+    "ClipSegmenter": "model.inference.segmenter",
+    "InferenceConfig": "model.config",
+    "ReferenceMask": "model.types",
+    "SegmentSettings": "pcvos_cli.settings",
+    "iter_clips": "model.inference.clips",
+    "load_model": "pcvos_cli.weights_store",
+    "segment_video": "pcvos_cli.pipeline",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``segment_video``, and with it torch, only when it is asked for."""
-    if name == "segment_video":
-        from pcvos_cli.pipeline import segment_video
-
-        return segment_video
+    """Import a public name, and with it torch, only when it is asked for."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

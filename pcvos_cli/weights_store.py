@@ -8,11 +8,16 @@ import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from model.config import PCVOS_LITE, PRESETS
 from model.errors import ConfigError, WeightsError
 from model.ops.hashing import file_sha256
+
+if TYPE_CHECKING:
+    import torch
+
+    from model.pcvos import PCVOS
 
 MANIFEST = "manifest.toml"
 DEFAULT_MODEL = PCVOS_LITE.name
@@ -140,3 +145,35 @@ def resolve_weights(weights: Path | None, model: str | None) -> ResolvedWeights:
             verify_shipped(entry)
             return ResolvedWeights(entry.path, entry.name)
     raise WeightsError(f"no weights are shipped for {preset}", hint=_IMPORT_HINT)
+
+
+def load_model(
+    weights: Path | str | None = None,
+    *,
+    model: str | None = None,
+    device: "torch.device | str" = "cpu",
+) -> "PCVOS":
+    """Load a network for use from Python.
+
+    Args:
+        weights: A user's own file; ``None`` for the shipped weights.
+        model: Preset name, where the shipped weights of another than ``pcvos-lite`` are meant.
+        device: Where it will run.
+
+    Returns:
+        The network, in evaluation mode, on ``device``.
+
+    Raises:
+        ConfigError: If no preset is called ``model``.
+        WeightsError: If the weights are missing, corrupt, or not those of ``model``.
+    """
+    from model.checkpoint import load_checkpoint, model_from
+
+    resolved = resolve_weights(None if weights is None else Path(weights), model)
+    checkpoint = load_checkpoint(resolved.path)
+    if model not in (None, checkpoint.config.name):
+        raise WeightsError(
+            f"{resolved.path}: holds {checkpoint.config.name}, not {model}",
+            hint="leave the model out, or pass other weights",
+        )
+    return model_from(checkpoint, name=str(resolved.path)).to(device)

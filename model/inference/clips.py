@@ -28,8 +28,8 @@ def iter_clips(
     Every frame is in exactly one clip, in order.
 
     Args:
-        frames: ``(H, W, 3)`` uint8 RGB at the working size, read as they are needed, one
-            ahead.
+        frames: ``(H, W, 3)`` RGB at the size the model works at, uint8 or floating point
+            in [0, 1], read as they are needed, one ahead.
         references: Reference masks by frame index.
         interval: L.
         start: Index of the first item of ``frames``; it must have a reference mask, unless
@@ -40,8 +40,8 @@ def iter_clips(
         Clips, normalised and padded.
 
     Raises:
-        ValueError: If ``start`` should have a reference mask and has none, or if
-            ``interval`` is below 1.
+        ValueError: If ``start`` should have a reference mask and has none, if ``interval``
+            is below 1, or if a frame has another shape than the first or than its mask.
     """
     if start not in references and not continued:
         raise ValueError(f"frame {start} has no reference mask to start from")
@@ -49,12 +49,14 @@ def iter_clips(
         raise ValueError(f"interval must be at least 1, got {interval}")
     pending: list[Tensor] = []
     first = start
+    size: tuple[int, ...] | None = None
     ready: tuple[int, list[Tensor]] | None = None
     for index, frame in enumerate(frames, start=start):
         if ready is not None:
             yield _clip(*ready, references, interval, final=False)
             ready = None
-        pending.append(torch.as_tensor(frame))
+        pending.append(_pixels(frame, index, references.get(index), size))
+        size = tuple(pending[-1].shape)
         if len(pending) == interval or index in references:
             # Held back until the next frame shows whether this clip is the final one.
             ready = (first, pending)
@@ -63,6 +65,29 @@ def iter_clips(
         yield _clip(*ready, references, interval, final=True)
     elif pending:
         yield _clip(first, pending, references, interval, final=True)
+
+
+def _pixels(
+    frame: NDArray[np.uint8] | Tensor,
+    index: int,
+    reference: ReferenceMask | None,
+    size: tuple[int, ...] | None,
+) -> Tensor:
+    """Return a frame as a tensor, or say what is wrong with it."""
+    if isinstance(frame, np.ndarray):
+        # torch shares memory; it takes neither read-only nor mirrored arrays.
+        frame = torch.from_numpy(np.require(frame, requirements=["C", "W"]))
+    shape = tuple(frame.shape)
+    if len(shape) != 3 or shape[2] != 3:
+        raise ValueError(f"frame {index} must be (H, W, 3), got {shape}")
+    if size is not None and shape != size:
+        raise ValueError(f"frame {index} is {shape}, but those before are {size}")
+    if reference is not None and tuple(reference.labels.shape) != shape[:2]:
+        raise ValueError(
+            f"the mask of frame {index} is {tuple(reference.labels.shape)}, "
+            f"but the frame is {shape[:2]}"
+        )
+    return frame
 
 
 def _clip(

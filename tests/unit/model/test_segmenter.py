@@ -68,7 +68,7 @@ def run(
 @settings(max_examples=60, deadline=None)
 def test_clips_cover_every_frame_once(count: int, interval: int, later: set[int]) -> None:
     references = {i: reference(i, {1: LEFT}) for i in {0, *later}}
-    frames = [np.full((2, 3, 3), i, np.uint8) for i in range(count)]
+    frames = [np.full((*SIZE, 3), i, np.uint8) for i in range(count)]
     clips = list(iter_clips(frames, references, interval=interval))
     assert [c.start + t for c in clips for t in range(len(c.frames))] == list(range(count))
     assert [c.final for c in clips] == [False] * (len(clips) - 1) + [True]
