@@ -137,20 +137,24 @@ class InferenceConfig:
         progressive_interval: F: inside a clip, every F-th frame becomes provisional
             memory for the frames after it; ``None`` matches the clip in parallel.
         refinement: Apply intra-clip refinement where the model has it.
+        max_memory_frames: Frames that the memory holds at most; ``None``: any number. Those
+            used least are dropped, reference frames never. The default leaves videos of
+            DAVIS (104 frames at most) and YouTube-VOS (180) as they are, also at L = 5.
     """
 
     interval: int = 10
     top_k: int | None = 20
     progressive_interval: int | None = 5
     refinement: bool = True
+    max_memory_frames: int | None = 40
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing.
 
         Raises:
-            ConfigError: If an interval or ``top_k`` is below 1.
+            ConfigError: If an interval, ``top_k`` or the bound of the memory is below 1.
         """
-        for name in ("interval", "top_k", "progressive_interval"):
+        for name in ("interval", "top_k", "progressive_interval", "max_memory_frames"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be at least 1, got {value}")

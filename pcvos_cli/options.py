@@ -87,6 +87,15 @@ NoRefinement = Annotated[
     bool,
     typer.Option("--no-refinement", help="Skip intra-clip refinement.", rich_help_panel=_METHOD),
 ]
+MaxMemoryFrames = Annotated[
+    str,
+    typer.Option(
+        "--max-memory-frames",
+        metavar=f"N|{ALL}",
+        help="Frames in the memory at most; those used least are dropped, never references.",
+        rich_help_panel=_METHOD,
+    ),
+]
 Json = Annotated[
     bool,
     typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=_TERMINAL),
@@ -121,6 +130,15 @@ def parse_top_k(text: str) -> int | None:
         BadParameter: If it is neither.
     """
     return None if text == ALL else _positive(text, "--top-k", ALL)
+
+
+def parse_max_memory_frames(text: str) -> int | None:
+    """Read ``--max-memory-frames``: a number, or ``all`` for ``None``.
+
+    Raises:
+        BadParameter: If it is neither.
+    """
+    return None if text == ALL else _positive(text, "--max-memory-frames", ALL)
 
 
 def parse_fps(text: str) -> Fraction:

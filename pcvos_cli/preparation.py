@@ -96,6 +96,9 @@ def prepare(
         more, most = count_clips(0, before + 1, {0}, settings.inference.interval)
         clips = None if clips is None or more is None else clips + more
         memory_frames = None if memory_frames is None else max(memory_frames, most or 0)
+    memory_frames = bounded_memory(
+        memory_frames, settings.inference.max_memory_frames, len(references)
+    )
     plan = RunPlan(
         input=str(info.path),
         output=str(output),
@@ -219,6 +222,16 @@ def count_clips(
             memory += 1  # A reference frame; if it is also due, it enters twice.
         begin = end + 1
     return clips, memory
+
+
+def bounded_memory(frames: int | None, bound: int | None, references: int) -> int | None:
+    """Return how many of the frames that enter the memory it holds at the end.
+
+    References and the newest frame are kept also where they are more than the bound.
+    """
+    if frames is None or bound is None:
+        return frames
+    return min(frames, max(bound, references + 1))
 
 
 def memory_megabytes(

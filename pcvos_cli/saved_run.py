@@ -9,9 +9,10 @@ In the output folder, until the run is complete::
       room/                       what is made again by a run that is resumed
       progress.json               the next frame, and how much of the others counts
 
-After each clip, once its frames are written, the clip's memory frame is added and
-``progress.json`` is replaced. The memory is soft, as it was in use: made again from PNGs it
-would be another one. A run therefore writes as many bytes here as its memory holds, once.
+After each clip, once its frames are written, the clip's memory frame is added,
+``progress.json`` is replaced, and the files of frames that a bounded memory dropped are
+deleted. The memory is soft, as it was in use: made again from PNGs it would be another one.
+A run therefore writes each frame of its memory here once.
 """
 
 import contextlib
@@ -30,12 +31,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_safetensors
+from torch import Tensor
 
 from model.errors import OutputError
 from model.inference.segmenter import ClipSegmenter
-from model.memory.bank import MemoryFrame
+from model.memory.bank import FrameRecord, MemoryFrame
 from pcvos_cli.masks.label_journal import LabelJournal, read_journal
-from pcvos_cli.masks.output import make_directory, output_errors, write_whole
+from pcvos_cli.masks.output import make_directory, output_errors, remove, write_whole
 from pcvos_cli.output_folder import PROGRESS, STATE
 
 _KEY = "key"
@@ -48,13 +50,13 @@ class Progress:
     Attributes:
         next_frame: Index of the first frame that is not finished; a clip begins with it.
         object_ids: The objects that have entered, ascending.
-        memory_frames: Files of ``memory/`` that count.
+        memory: The frames of the memory; their numbers name the files of ``memory/`` that count.
         journal_bytes: Bytes of ``labels.jsonl`` that count.
     """
 
     next_frame: int
     object_ids: tuple[int, ...]
-    memory_frames: int
+    memory: tuple[FrameRecord, ...]
     journal_bytes: int
 
 
@@ -72,7 +74,7 @@ class SavedRun:
         self._progress_path = folder / PROGRESS
         self._identity = json.loads(json.dumps(identity))
         self._journal: LabelJournal | None = None
-        self._memory_frames = 0
+        self._saved: set[int] = set()  # Numbers of the memory frames whose files are written.
         self.progress: Progress | None = None
 
     def find(self) -> bool:
@@ -92,6 +94,7 @@ class SavedRun:
             if self._progress_path.is_file():
                 values = json.loads(self._progress_path.read_bytes())
                 values["object_ids"] = tuple(values["object_ids"])
+                values["memory"] = tuple(FrameRecord(**record) for record in values["memory"])
                 self.progress = Progress(**values)
             return True
 
@@ -134,9 +137,9 @@ class SavedRun:
         """
         if self.progress is not None:
             with self._reading():
-                memory = map(self._read_memory, range(self.progress.memory_frames))
+                memory = map(self._read_memory, self.progress.memory)
                 segmenter.restore(self.progress.object_ids, memory)
-            self._memory_frames = self.progress.memory_frames
+            self._saved = {record.number for record in self.progress.memory}
 
     def labels(self, size: tuple[int, int]) -> Iterator[NDArray[np.int32]]:
         """Yield the labels of the finished frames, ``(H, W)`` int32.
@@ -160,18 +163,25 @@ class SavedRun:
             To be called where the journal is written, once those frames are. It may raise
             ``OutputError``.
         """
-        known, count = self._memory_frames, segmenter.memory_frames
-        # Views: rows of the memory are never changed once they are written.
-        added = [(index, segmenter.memory_frame(index)) for index in range(known, count)]
-        self._memory_frames = count
+        records = segmenter.memory_records
+        # Copies: the memory goes on changing while they wait to be written.
+        added = [
+            (record.number, _copy(segmenter.memory_frame(index)))
+            for index, record in enumerate(records)
+            if record.number not in self._saved
+        ]
+        kept = {record.number for record in records}
+        dropped, self._saved = self._saved - kept, kept
         object_ids = segmenter.object_ids
 
         def save() -> None:
             assert self._journal is not None
-            for index, frame in added:
-                write_whole(self._memory_path(index), _pack(frame))
-            progress = Progress(next_frame, object_ids, count, self._journal.flush())
+            for number, tensors in added:
+                write_whole(self._memory_path(number), to_safetensors(tensors))
+            progress = Progress(next_frame, object_ids, records, self._journal.flush())
             write_whole(self._progress_path, json.dumps(asdict(progress)).encode())
+            for number in dropped:  # Only now: a kill before this goes on from the old progress.
+                remove(self._memory_path(number))
 
         return save
 
@@ -213,13 +223,14 @@ class SavedRun:
                 "--overwrite",
             )
 
-    def _memory_path(self, index: int) -> Path:
-        return self._folder / "memory" / f"{index:05}.safetensors"
+    def _memory_path(self, number: int) -> Path:
+        return self._folder / "memory" / f"{number:05}.safetensors"
 
-    def _read_memory(self, index: int) -> MemoryFrame:
-        tensors = load_file(self._memory_path(index))
+    def _read_memory(self, record: FrameRecord) -> MemoryFrame:
+        tensors = load_file(self._memory_path(record.number))
         key = tensors.pop(_KEY)
-        return MemoryFrame(key, {int(object_id): value for object_id, value in tensors.items()})
+        values = {int(object_id): value for object_id, value in tensors.items()}
+        return MemoryFrame(key, values, record)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -237,10 +248,10 @@ def identity_digest(identity: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def _pack(frame: MemoryFrame) -> bytes:
+def _copy(frame: MemoryFrame) -> dict[str, Tensor]:
+    """Return keys and values by the names that they have in a file, on the CPU."""
     tensors = {_KEY: frame.key, **{str(i): value for i, value in frame.values.items()}}
-    packed = {
+    return {
         name: torch.clone(tensor.cpu(), memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
-    return to_safetensors(packed)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from model.config import InferenceConfig
 from model.inference.objects import ObjectRegistry
-from model.memory.bank import MemoryBank, MemoryFrame
+from model.memory.bank import FrameRecord, MemoryBank, MemoryFrame
 from model.ops.aggregation import soft_aggregate
 from model.ops.masks import object_masks
 from model.ops.padding import Padding, pad, unpad
@@ -43,7 +43,7 @@ class ClipSegmenter:
         self._device = torch.device(device)
         self._at_once = frames_at_once or (1 if self._device.type == "cpu" else 8)
         self._autocast = autocast
-        self._bank = MemoryBank()
+        self._bank = MemoryBank(settings.max_memory_frames)
         self._registry = ObjectRegistry()
         self._clock = StageClock(synchronise=self._device.type == "cuda")
 
@@ -56,6 +56,11 @@ class ClipSegmenter:
     def memory_frames(self) -> int:
         """Frames in the memory."""
         return self._bank.frames
+
+    @property
+    def memory_records(self) -> tuple[FrameRecord, ...]:
+        """Which frames the memory holds and how much they are used, oldest first."""
+        return self._bank.records
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -85,7 +90,7 @@ class ClipSegmenter:
         self._registry.register(object_ids)
         for frame in memory:
             values = {i: value.to(self._device) for i, value in frame.values.items()}
-            self._bank.add(frame.key.to(self._device), values)
+            self._bank.restore(MemoryFrame(frame.key.to(self._device), values, frame.record))
 
     @torch.inference_mode()
     def segment(self, clip: Clip) -> ClipPrediction:
@@ -119,7 +124,7 @@ class ClipSegmenter:
         if clip.reference is not None:
             probs = self._overrule(probs, clip.reference, clip.padding)
             if not clip.final:
-                self._remember(frames, features, probs[1:, -1])
+                self._remember(frames, features, probs[1:, -1], reference=True)
         return ClipPrediction(
             clip.start, self._registry.object_ids, unpad(probs, clip.padding).cpu()
         )
@@ -131,14 +136,16 @@ class ClipSegmenter:
 
     def _predict(self, features: KeyFeatures, frames: Tensor) -> Tensor:
         """Return ``(K + 1, T, H, W)`` for the objects in the memory."""
+        memories = self._bank.memories()
         logits = self._model.segment_clip(
             features,
-            self._bank.memories(),
+            memories,
             frames=frames.shape[0],
             settings=self._settings,
             decode_at_once=self._at_once,
             clock=self._clock,
         )
+        self._bank.count_usage(memories, frames.shape[0])
         with self._clock("aggregation"):
             probs = logits[0].float().sigmoid()  # Half precision has no 1 - 1e-7.
             objects = self._registry.arrange(probs, self._bank.object_ids())
@@ -162,9 +169,12 @@ class ClipSegmenter:
         merged[:, -1] = soft_aggregate(last)
         return merged
 
-    def _remember(self, frames: Tensor, features: KeyFeatures, probs: Tensor) -> None:
+    def _remember(
+        self, frames: Tensor, features: KeyFeatures, probs: Tensor, *, reference: bool = False
+    ) -> None:
         """Add the clip's last frame with masks ``(K, H, W)``, in channel order, to the memory."""
         with self._clock("value_encoder"):
             last = features.frame(-1)
             values = self._model.encode_value(frames[-1:], last, probs[None])[0]
-            self._bank.add(last.key[0], dict(zip(self._registry.object_ids, values, strict=True)))
+            by_object = dict(zip(self._registry.object_ids, values, strict=True))
+            self._bank.add(last.key[0], by_object, reference=reference)

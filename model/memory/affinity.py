@@ -9,12 +9,23 @@ from torch.nn import functional
 BLOCK_ELEMENTS = 1 << 23
 """Affinities held at a time, so that peak memory does not depend on L or N (32 MB)."""
 
+PRESELECT_FROM = 1 << 15
+"""Memory locations from which on the best are looked for in groups (20 frames of 480p)."""
+
+GROUP = 32
+"""Memory locations in a group."""
+
 SAFE_MAGNITUDE = 1e4
 """Keys larger than this are scaled down before squaring: float32 overflows at 1e19."""
 
 
 def read_memory(
-    query_key: Tensor, memory_key: Tensor, memory_value: Tensor, *, top_k: int | None = None
+    query_key: Tensor,
+    memory_key: Tensor,
+    memory_value: Tensor,
+    *,
+    top_k: int | None = None,
+    usage: Tensor | None = None,
 ) -> Tensor:
     """Read a value for every query location from the memory.
 
@@ -30,6 +41,9 @@ def read_memory(
             view of a contiguous ``(B, N, K, C_v)``, as ``MemoryBank`` keeps it.
         top_k: Keep the ``top_k`` best matches of each query location and renormalise
             over them. ``None``, or a value of ``N`` or more, keeps all.
+        usage: ``(n,)`` float32 with n <= N: to each of the first n memory locations the
+            affinity is added that all query locations together gave it. Every query
+            location gives 1, to all N. ``None`` counts nothing.
 
     Returns:
         The readout, ``(B, K, C_v, M)``. Every element is a convex combination of
@@ -65,7 +79,7 @@ def read_memory(
     # Distances are differences of large numbers: half precision would lose them.
     with torch.autocast(query_key.device.type, enabled=False):
         readout = [
-            _read_block(query_key[b, :, m : m + block], memory_key[b], rows[b], scale, top_k)
+            _read_block(query_key[b, :, m : m + block], memory_key[b], rows[b], scale, top_k, usage)
             for b in range(batch)
             for m in range(0, queries, block)
         ]
@@ -75,7 +89,12 @@ def read_memory(
 
 
 def _read_block(
-    query_key: Tensor, memory_key: Tensor, rows: Tensor, scale: Tensor, top_k: int | None
+    query_key: Tensor,
+    memory_key: Tensor,
+    rows: Tensor,
+    scale: Tensor,
+    top_k: int | None,
+    usage: Tensor | None,
 ) -> Tensor:
     """Read ``(m, D)`` for query keys ``(C_k, m)`` from rows ``(N, D)``."""
     # -|q - m|^2 less |q|^2, which is the same for the whole memory and drops out.
@@ -84,10 +103,41 @@ def _read_block(
     if top_k is None or top_k >= memory_key.shape[-1]:
         # In this order nothing overflows whatever the keys: the largest exponent is 0.
         similarity = (similarity - similarity.amax(1, keepdim=True)) * scale
-        return torch.softmax(similarity, dim=1) @ rows.float()
-    best, index = similarity.topk(top_k, dim=1)  # sorted, largest first
+        affinity = torch.softmax(similarity, dim=1)
+        if usage is not None:
+            usage += affinity[:, : len(usage)].sum(0)
+        return affinity @ rows.float()
+    best, index = _best(similarity, top_k)
     weight = torch.softmax((best - best[:, :1]) * scale, dim=1)
+    if usage is not None:
+        given = torch.bincount(index.flatten(), weight.flatten(), similarity.shape[1])
+        usage += given[: len(usage)]
     return functional.embedding_bag(index, rows.float(), per_sample_weights=weight, mode="sum")
+
+
+def _best(similarity: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the largest values of each row and their columns, ``(m, count)``, descending.
+
+    In long rows the best ``count`` lie in the ``count`` groups of columns whose largest
+    values are the largest; only those are searched. The values are those of ``topk``; which
+    of several equal ones is taken at the edge may differ.
+    """
+    rows, length = similarity.shape
+    groups = length // GROUP
+    if length < PRESELECT_FROM or groups < count:
+        best = similarity.topk(count, dim=1)  # sorted, largest first
+        return best.values, best.indices
+    # A group is every `groups`-th column, so that the maximum runs along contiguous rows.
+    head = groups * GROUP
+    largest = similarity.detach()[:, :head].view(rows, GROUP, groups).amax(1)
+    chosen = largest.topk(count, dim=1, sorted=False).indices
+    columns = torch.arange(0, head, groups, device=similarity.device)
+    candidates = (chosen[:, :, None] + columns).flatten(1)  # (m, count * GROUP)
+    if head < length:
+        rest = torch.arange(head, length, device=similarity.device)
+        candidates = torch.cat((candidates, rest.expand(rows, -1)), dim=1)
+    best = similarity.gather(1, candidates).topk(count, dim=1)
+    return best.values, candidates.gather(1, best.indices)
 
 
 def _check_shapes(

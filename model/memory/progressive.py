@@ -18,7 +18,8 @@ def progressive_read(
 
     Args:
         query_key: ``(B, C_k, T, h, w)``.
-        memory: ``(B, C_k, N)`` keys and ``(B, K, C_v, N)`` values.
+        memory: ``(B, C_k, N)`` keys and ``(B, K, C_v, N)`` values. Its ``usage`` is added to;
+            what provisional memory receives is not counted.
         interval: F, frames in a segment; ``None`` reads the whole clip at once.
         top_k: As in ``read_memory``.
 
@@ -30,7 +31,9 @@ def progressive_read(
     readouts: list[Tensor] = []
     for start in range(0, frames, step):
         segment = query_key[:, :, start : start + step]
-        read = read_memory(segment.flatten(2), memory.key, memory.value, top_k=top_k)
+        read = read_memory(
+            segment.flatten(2), memory.key, memory.value, top_k=top_k, usage=memory.usage
+        )
         read = read.unflatten(-1, (segment.shape[2], height, width))
         readouts.append(read)
         if start + step < frames:
@@ -44,4 +47,4 @@ def _extended(memory: Memory, key: Tensor, readout: Tensor) -> Memory:
     old = memory.value.permute(0, 3, 1, 2)
     new = readout.flatten(3).permute(0, 3, 1, 2)
     value = torch.cat((old, new), dim=1).permute(0, 2, 3, 1)
-    return Memory(torch.cat((memory.key, key.flatten(2)), dim=2), value)
+    return Memory(torch.cat((memory.key, key.flatten(2)), dim=2), value, memory.usage)

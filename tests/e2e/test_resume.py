@@ -67,16 +67,18 @@ def break_off(monkeypatch: pytest.MonkeyPatch, clips: int, error: BaseException)
     monkeypatch.setattr(ClipSegmenter, "segment", segment)
 
 
-@pytest.mark.parametrize("clips", [0, 1, 3, 4, 8])
+@pytest.mark.parametrize(("clips", "bound"), [(0, 40), (1, 40), (3, 40), (4, 40), (8, 40), (7, 3)])
 def test_a_resumed_run_makes_the_same_bytes(
-    clips: int, arguments: list[str | Path], tmp_path: Path
+    clips: int, bound: int, arguments: list[str | Path], tmp_path: Path
 ) -> None:
     whole, out = tmp_path / "whole", tmp_path / "out"
+    arguments += ["--max-memory-frames", str(bound)]
     succeeds(*arguments, "-o", whole)
     with pytest.MonkeyPatch.context() as patch:
         break_off(patch, clips, KeyboardInterrupt())
         assert pcvos("segment", *arguments, "-o", out).exit_code == 130
     assert (out / STATE).is_dir()
+    assert len(list((out / STATE / "memory").glob("*.safetensors"))) == min(clips, bound)
     assert not (out / "masks.json").exists()
     refused = pcvos("segment", *arguments, "-o", out)
     assert refused.exit_code == 6
@@ -85,7 +87,7 @@ def test_a_resumed_run_makes_the_same_bytes(
     report = json.loads(succeeds(*arguments, "-o", out, "--resume", "--json").stdout)
     assert report["frames"] == FRAMES
     assert report["segmented_frames"] == FRAMES - 2
-    assert report["resumed_at"] == {0: None, 1: 3, 3: 9, 4: 10, 8: 22}[clips]
+    assert report["resumed_at"] == {0: None, 1: 3, 3: 9, 4: 10, 7: 19, 8: 22}[clips]
     assert results(out) == results(whole)
     assert not (out / STATE).exists()
 

@@ -63,6 +63,7 @@ def fails(code: int, *arguments: str | Path, saying: str = "") -> str:
         (["--interval", "0"], "--interval"),
         (["--top-k", "few"], "--top-k"),
         (["--top-k", "0"], "--top-k"),
+        (["--max-memory-frames", "0"], "--max-memory-frames"),
         (["--fps", "0"], "--fps"),
         (["--fps", "1/0"], "--fps"),
         (["--device", "tpu"], "--device"),

@@ -57,6 +57,24 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.allclose(read_memory(query, key, value, top_k=4), whole, atol=1e-6)
 
 
+@pytest.mark.parametrize("length", [6 * 4, 6 * 4 + 1, 6 * 5 + 3])
+def test_looking_in_groups_finds_the_best(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(affinity, "PRESELECT_FROM", 1)
+    monkeypatch.setattr(affinity, "GROUP", 6)
+    generator = torch.Generator().manual_seed(length)
+    for _ in range(50):
+        similarity = torch.randn(7, length, generator=generator)
+        values, columns = affinity._best(similarity, 4)
+        expected = similarity.topk(4, dim=1)
+        assert torch.equal(values, expected.values)
+        assert torch.equal(columns, expected.indices)
+        tied = similarity.round()  # With ties the values are still the best, each place once.
+        values, columns = affinity._best(tied, 4)
+        assert torch.equal(values, tied.topk(4, dim=1).values)
+        assert torch.equal(values, tied.gather(1, columns))
+        assert all(len(set(row.tolist())) == 4 for row in columns)
+
+
 @pytest.mark.parametrize("magnitude", [1e-20, 1.0, 1e6, 1e19, 1e37])
 @pytest.mark.parametrize("top_k", [None, 4])
 def test_any_finite_keys_give_a_convex_combination(magnitude: float, top_k: int | None) -> None:

@@ -104,7 +104,8 @@ def test_a_bank_is_made_again_from_its_frames() -> None:
             assert torch.equal(frame.values[object_id], value.flatten(1))
     for index in range(bank.frames):
         frame = bank.frame(index)
-        again.add(frame.key, frame.values)
+        again.restore(frame)
+    assert again.records == bank.records
     assert again.object_ids() == bank.object_ids()
     for one, other in zip(again.memories(), bank.memories(), strict=True):
         assert torch.equal(one.key, other.key)
@@ -112,3 +113,98 @@ def test_a_bank_is_made_again_from_its_frames() -> None:
         assert one.value.stride() == other.value.stride()
     with pytest.raises(IndexError, match="9"):
         bank.frame(9)
+
+
+def read_once(bank: MemoryBank, favourites: dict[int, float]) -> None:
+    """Let the frames with these numbers receive this affinity in one query frame."""
+    memories = bank.memories()
+    for memory in memories:
+        assert memory.usage is not None
+        by_frame = memory.usage.view(-1, 6)
+        for place, record in enumerate(bank.records[-len(by_frame) :]):
+            by_frame[place, place % 6] = favourites.get(record.number, 0.0)
+    bank.count_usage(memories, 1)
+
+
+def numbers(bank: MemoryBank) -> list[int]:
+    return [record.number for record in bank.records]
+
+
+def test_a_full_bank_drops_the_frame_that_was_used_least() -> None:
+    bank = MemoryBank(4)
+    for n in range(4):
+        bank.add(*frame_value(n, [1]), reference=n == 0)
+        read_once(bank, {0: 0.1, 1: 5.0, 2: 2.0, 3: 3.0})
+    # Frame 1 received 15 in 3 reads, frame 2 4 in 2, frame 3 3 in 1.
+    assert [round(r.mean_usage, 3) for r in bank.records] == [0.1, 5, 2, 3]
+    bank.add(*frame_value(4, [1]))
+    assert numbers(bank) == [0, 1, 3, 4], "not the reference frame, though it is used less"
+    read_once(bank, {1: 0.0, 3: 9.0, 4: 1.0})
+    bank.add(*frame_value(5, [1]))
+    assert numbers(bank) == [0, 1, 3, 5], "frame 1 was used more than 4, if not of late"
+    bank.add(*frame_value(6, [1]))
+    assert numbers(bank) == [0, 3, 5, 6], "15 in 4 reads are less than 12 in 2"
+    assert bank.frames == 4
+    assert bank.frames_added == 7
+
+
+def test_after_frames_were_dropped_each_group_reads_what_is_left_of_its_own() -> None:
+    bank, given = MemoryBank(4), {}
+    objects = [[7], [7], [7, 2], [7, 2], [7, 2], [7, 2, 9], [7, 2, 9]]
+    for n, present in enumerate(objects):
+        given[n] = frame_value(n, present)
+        bank.add(*given[n], reference=n in (0, 2, 5))
+        read_once(bank, {})
+    # Frames 1, 3 and 4 went: references stay, and so does the newest.
+    assert numbers(bank) == [0, 2, 5, 6]
+    for group, memory, first in zip(bank.groups, bank.memories(), (0, 2, 5), strict=True):
+        held = [n for n in numbers(bank) if n >= first]
+        keys = torch.cat([given[n][0].flatten(1) for n in held], dim=1)
+        assert torch.equal(memory.key[0], keys)
+        for k, object_id in enumerate(group.object_ids):
+            values = [given[n][1][object_id].flatten(1) for n in held]
+            assert torch.equal(memory.value[0, k], torch.cat(values, dim=1))
+
+
+def test_references_beyond_the_bound_are_kept_with_the_newest_frame() -> None:
+    bank = MemoryBank(2)
+    for n in range(4):
+        bank.add(*frame_value(n, [1]), reference=True)
+    assert numbers(bank) == [0, 1, 2, 3]
+    for n in range(4, 7):
+        bank.add(*frame_value(n, [1]))
+        assert numbers(bank) == [0, 1, 2, 3, n]
+
+
+def test_usage_is_the_affinity_and_provisional_memory_is_not_counted() -> None:
+    bank = MemoryBank(10)
+    for n in range(3):
+        bank.add(*frame_value(n, [1]))
+    query = frame_value(7, [])[0][None, :, None]  # (1, 4, 1, 2, 3)
+    for top_k in (4, None):
+        memories = bank.memories()
+        progressive_read(query, memories[0], interval=5, top_k=top_k)
+        usage = memories[0].usage
+        assert usage is not None
+        identity = torch.eye(18)[None, None]  # read as a value it returns the affinity
+        affinity = read_memory(query.flatten(2), memories[0].key, identity, top_k=top_k)
+        torch.testing.assert_close(usage, affinity[0, 0].sum(1))
+        assert usage.sum().item() == pytest.approx(6)
+    memories = bank.memories()
+    clip = torch.cat([query] * 4, dim=2)
+    progressive_read(clip, memories[0], interval=1, top_k=4)
+    assert memories[0].usage is not None
+    assert 6 < memories[0].usage.sum() < 24, "the frame that was read before gets the rest"
+    bank.count_usage(memories, 4)
+    used = [record.usage for record in bank.records]
+    assert sum(used) == pytest.approx(memories[0].usage.sum().item())
+    assert {record.queries for record in bank.records} == {4}
+
+
+def test_an_unbounded_bank_counts_nothing() -> None:
+    bank = MemoryBank()
+    bank.add(*frame_value(0, [1]))
+    memories = bank.memories()
+    assert memories[0].usage is None
+    bank.count_usage(memories, 3)
+    assert bank.records[0].queries == 0

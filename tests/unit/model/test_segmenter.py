@@ -191,11 +191,14 @@ def test_reduced_precision_changes_little_and_keeps_probabilities(model: PCVOS) 
     torch.testing.assert_close(full, reduced, atol=0.1, rtol=0)
 
 
-def test_a_restored_segmenter_goes_on_to_the_same_bits(model: PCVOS) -> None:
+@pytest.mark.parametrize("max_memory_frames", [None, 3])
+def test_a_restored_segmenter_goes_on_to_the_same_bits(
+    model: PCVOS, max_memory_frames: int | None
+) -> None:
     references = {0: reference(0, {5: LEFT}), 4: reference(4, {2: RIGHT})}
-    config = InferenceConfig(interval=3)
+    config = InferenceConfig(interval=3, max_memory_frames=max_memory_frames)
     whole = ClipSegmenter(model, config)
-    frames = pictures(12)
+    frames = pictures(18)
     clips = list(iter_clips(frames, references, interval=3))
     expected = [whole.segment(clip) for clip in clips]
     for done in range(1, len(clips)):
@@ -214,3 +217,19 @@ def test_a_restored_segmenter_goes_on_to_the_same_bits(model: PCVOS) -> None:
             assert torch.equal(again.probs, prediction.probs)
     with pytest.raises(ValueError, match="new segmenter"):
         whole.restore((), [])
+
+
+def test_a_bound_changes_nothing_until_it_is_reached(model: PCVOS) -> None:
+    given_mask = [reference(0, {1: LEFT, 2: RIGHT})]
+    whole, expected = run(
+        model, 26, given_mask, InferenceConfig(interval=3, max_memory_frames=None)
+    )
+    bounded, frames = run(model, 26, given_mask, InferenceConfig(interval=3, max_memory_frames=5))
+    assert (whole.memory_frames, bounded.memory_frames) == (9, 5)
+    equal = [torch.equal(a[1], b[1]) for a, b in zip(frames, expected, strict=True)]
+    # Frame 15 is the sixth to enter, so the clip after it is the first to miss one.
+    assert all(equal[:16])
+    assert not any(equal[16:])
+    numbers = [record.number for record in bounded.memory_records]
+    assert numbers[0] == 0
+    assert numbers[-1] == 8
