@@ -1,26 +1,38 @@
 """Accuracy beside speed: each variant segments a data set, which is then scored."""
 
-from collections.abc import Callable
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from model.errors import ConfigError
 from pcvos_cli.benchmarking.measure import variant_settings
 from pcvos_cli.benchmarking.report import VARIANTS, Accuracy, BenchmarkReport
+from pcvos_cli.masks.output import make_directory
 from pcvos_cli.scoring.layouts import TruthDataset
 from pcvos_cli.scoring.parallel import available_cores
 from pcvos_cli.scoring.protocol import describe_protocol, make_report
 from pcvos_cli.scoring.score import score_dataset
-from pcvos_cli.scoring.segment_first import segment_dataset
+from pcvos_cli.scoring.segment_first import (
+    describe_making,
+    makes_the_same,
+    read_making,
+    segment_dataset,
+)
 from pcvos_cli.settings import SegmentSettings
 
+SPEED_AND_ACCURACY = "FPS is that of the clip above, accuracy that of the data set"
 
-def check_dataset(truth: TruthDataset) -> None:
+
+def check_dataset(truth: TruthDataset, score: str) -> None:
     """Refuse a data set that cannot be segmented and scored, before anything is measured.
 
     Raises:
-        ConfigError: If labels or images are missing.
+        ConfigError: If labels or images are missing, or categories where ``score`` is G.
     """
     if truth.unlabelled:
         raise ConfigError(f"{truth.split}: its labels are not public, so there is no accuracy")
@@ -30,6 +42,8 @@ def check_dataset(truth: TruthDataset) -> None:
             f"no images of {without[0]}, so there is nothing to segment",
             hint="add the data set's JPEGImages",
         )
+    if score == "G" and not truth.categories:
+        raise ConfigError(f"--score g: {truth.name} has no seen and unseen categories here")
 
 
 def add_accuracy(
@@ -37,7 +51,10 @@ def add_accuracy(
     truth: TruthDataset,
     settings: SegmentSettings,
     *,
+    score: str = "J&F",
+    keep: Path | None = None,
     on_accuracy: Callable[[str, int, Accuracy], None] = lambda *_: None,
+    on_sequence: Callable[[str, int, int], None] = lambda *_: None,
 ) -> BenchmarkReport:
     """Return the report with the accuracy of each variant at each clip length.
 
@@ -45,46 +62,103 @@ def add_accuracy(
         report: What was measured.
         truth: The data set.
         settings: As they were for ``report``.
+        score: The name of the figure that stands for accuracy in plots.
+        keep: As for ``AccuracyMeter``.
         on_accuracy: Called with variant, L and its accuracy.
+        on_sequence: Called with name, number and count before a sequence is segmented.
 
     Raises:
         PCVOSError: As ``segment_dataset`` and ``score_dataset``.
     """
+    meter = AccuracyMeter(truth, keep=keep, on_sequence=on_sequence)
     scores: dict[tuple[str, int], Accuracy] = {}
     for measured in report.measurements:
         case = (measured.variant, measured.interval)
         if case in scores:
             continue
         chosen = variant_settings(settings, VARIANTS[measured.variant], measured.interval)
-        scores[case] = measure_accuracy(truth, chosen)
+        scores[case] = meter.measure(chosen)
         on_accuracy(*case, scores[case])
-    protocol = {
-        **report.protocol,
-        "dataset": truth.name,
-        "scores": describe_protocol(truth),
-        "speed_and_accuracy": "FPS is that of the clip above, accuracy that of the data set",
-    }
+    protocol = {**report.protocol, **accuracy_protocol(truth, score)}
     measurements = tuple(
         replace(m, accuracy=scores[m.variant, m.interval]) for m in report.measurements
     )
     return replace(report, protocol=protocol, measurements=measurements)
 
 
-def measure_accuracy(truth: TruthDataset, settings: SegmentSettings) -> Accuracy:
-    """Segment a data set into a temporary folder and score it.
+def accuracy_protocol(truth: TruthDataset, score: str) -> dict[str, Any]:
+    """Say what accuracy is of, for a report."""
+    return {
+        "dataset": truth.name,
+        "scores": describe_protocol(truth),
+        "score": score,
+        "speed_and_accuracy": SPEED_AND_ACCURACY,
+    }
 
-    Raises:
-        PCVOSError: As ``segment_dataset`` and ``score_dataset``.
+
+class AccuracyMeter:
+    """Segments a data set with several settings and scores each.
+
+    Settings that give the same masks are segmented once: progressive matching, for one,
+    does nothing where a clip ends before it would begin.
+
+    Args:
+        truth: The data set.
+        keep: Folder for the masks, in which a later run goes on, sequence by sequence, and
+            in which masks of ``pcvos evaluate --output`` are found; ``None`` keeps none.
+        on_sequence: Called with name, number and count before a sequence is segmented.
     """
-    with TemporaryDirectory(prefix="pcvos-benchmark-") as folder:
-        segment_dataset(
-            truth,
-            Path(folder),
-            settings,
-            overwrite=True,
-            on_sequence=lambda *_: None,
-            on_frames=lambda _: None,
-        )
-        series = score_dataset(truth, Path(folder), jobs=available_cores())
-        overall = make_report(truth, series, {}).overall
-    return Accuracy(overall.JF_mean, overall.J.mean, overall.F.mean)
+
+    def __init__(
+        self,
+        truth: TruthDataset,
+        *,
+        keep: Path | None = None,
+        on_sequence: Callable[[str, int, int], None] = lambda *_: None,
+    ) -> None:
+        self._truth = truth
+        self._keep = keep
+        self._on_sequence = on_sequence
+        self._measured: list[tuple[dict[str, Any], Accuracy]] = []
+
+    def measure(self, settings: SegmentSettings) -> Accuracy:
+        """Return the accuracy with some settings.
+
+        Raises:
+            PCVOSError: As ``segment_dataset`` and ``score_dataset``.
+        """
+        making = describe_making(self._truth, settings)
+        for known, accuracy in self._measured:
+            if makes_the_same(known, making):
+                return accuracy
+        with _folder_for(making, self._keep) as folder:
+            segment_dataset(
+                self._truth,
+                folder,
+                settings,
+                overwrite=False,
+                on_sequence=self._on_sequence,
+                on_frames=lambda _: None,
+            )
+            series = score_dataset(self._truth, folder, jobs=available_cores())
+            report = make_report(self._truth, series, {})
+        overall = report.overall
+        accuracy = Accuracy(overall.JF_mean, overall.J.mean, overall.F.mean, report.groups.get("G"))
+        self._measured.append((making, accuracy))
+        return accuracy
+
+
+@contextmanager
+def _folder_for(making: dict[str, Any], keep: Path | None) -> Iterator[Path]:
+    """Give the folder of the masks: a temporary one, or the one in ``keep`` that has them."""
+    if keep is None:
+        with TemporaryDirectory(prefix="pcvos-benchmark-") as temporary:
+            yield Path(temporary)
+        return
+    make_directory(keep)
+    for folder in sorted(path for path in keep.iterdir() if path.is_dir()):
+        if makes_the_same(read_making(folder), making):
+            yield folder
+            return
+    digest = hashlib.sha256(json.dumps(making, sort_keys=True).encode()).hexdigest()[:8]
+    yield keep / f"{Path(making['weights']).stem}-L{making['interval']}-{digest}"

@@ -8,31 +8,30 @@
 
 import itertools
 import statistics
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from model.errors import ConfigError, InputError
-from model.inference.clips import iter_clips
-from model.ops.timing import StageClock
-from pcvos_cli.backward import new_segmenter
+from model.errors import ConfigError
 from pcvos_cli.benchmarking.clip import BenchmarkSettings, clips_to_measure
 from pcvos_cli.benchmarking.machine import (
-    MATRIX_SIDE,
     describe_machine,
     peak_device_memory_mb,
     peak_memory_mb,
     reset_peak_memory,
-    synchronise,
 )
+from pcvos_cli.benchmarking.model_alone import (
+    cpu_threads,
+    load_clip,
+    run_model,
+    run_model_repeatedly,
+)
+from pcvos_cli.benchmarking.protocol import benchmark_protocol
 from pcvos_cli.benchmarking.report import (
     SWITCHED,
     VARIANTS,
@@ -43,16 +42,9 @@ from pcvos_cli.benchmarking.report import (
     Variant,
 )
 from pcvos_cli.benchmarking.trend import Scaling, Trend
-from pcvos_cli.decoding import decode
 from pcvos_cli.pipeline import segment_video
-from pcvos_cli.preparation import Job, prepare
+from pcvos_cli.preparation import Job
 from pcvos_cli.settings import SegmentSettings
-from pcvos_cli.video.source import open_source
-
-SCALING = (
-    "length: seconds a frame of each clip of a video that is the frames over and over, median of "
-    "the repeats; objects: from the speeds; least squares"
-)
 
 SCALING_CLIPS = 16
 """Clips over which the memory grows when cost is measured by length."""
@@ -80,19 +72,14 @@ def run_benchmark(
     length: Trend | None = None
     with (
         TemporaryDirectory(prefix="pcvos-benchmark-") as folder,
-        _threads(settings.segment.threads),
+        cpu_threads(settings.segment.threads),
     ):
         for video, mask in clips_to_measure(settings, Path(folder)):
-            with open_source(video) as source:
-                job = prepare(source, [str(mask)], Path(folder) / "out", settings.segment)
-                decoded = decode(source, job, StageClock(), settings.segment)
-                frames = [small for _, small in itertools.islice(decoded, settings.wanted_frames)]
-            if len(frames) < 2:
-                raise InputError(f"{video}: a single frame leaves nothing to measure")
+            job, frames = load_clip(settings, video, mask, Path(folder))
             if machine is None:
                 _check_variants(settings.variants, job)
                 machine = describe_machine(job.device)
-                protocol = _protocol(settings, job, len(frames))
+                protocol = benchmark_protocol(settings, job, len(frames))
             for name in settings.variants:
                 for interval in settings.intervals:
                     measured = _measure(
@@ -130,8 +117,7 @@ def _measure(
 ) -> Measurement:
     chosen = variant_settings(settings.segment, variant, interval)
     reset_peak_memory(job.device)
-    _run_model(job, frames[: 1 + interval], chosen)  # warm-up
-    runs = [_run_model(job, frames, chosen) for _ in range(settings.repeats)]
+    runs = run_model_repeatedly(settings, job, frames, chosen)
     peak, on_device = peak_memory_mb(), peak_device_memory_mb(job.device)
     whole = replace(chosen, end=len(frames) - 1, overwrite=True)
     with TemporaryDirectory(prefix="pcvos-benchmark-") as out:
@@ -154,40 +140,6 @@ def _measure(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _ModelRun:
-    """The model's seconds, how they divide into stages, and frames in the memory at the end.
-
-    ``clips`` has, for each clip of L frames, the frames in the memory and seconds a frame.
-    """
-
-    seconds: float
-    stages: dict[str, float]
-    memory_frames: int
-    clips: list[tuple[int, float]]
-
-
-def _run_model(
-    job: Job, frames: Sequence[NDArray[np.uint8]], settings: SegmentSettings
-) -> _ModelRun:
-    """Segment frames from memory; making clips of them is not charged to the model."""
-    segmenter = new_segmenter(job, settings)
-    clips = iter_clips(frames, job.references, interval=settings.inference.interval)
-    total = 0.0
-    by_clip = []
-    for clip in clips:
-        memory_frames = segmenter.memory_frames
-        synchronise(job.device)
-        start = time.perf_counter()
-        segmenter.segment(clip)
-        synchronise(job.device)
-        seconds = time.perf_counter() - start
-        total += seconds
-        if memory_frames and clip.due:
-            by_clip.append((memory_frames, seconds / clip.frames.shape[0]))
-    return _ModelRun(total, segmenter.stage_seconds, segmenter.memory_frames, by_clip)
-
-
 def _measure_length(
     settings: BenchmarkSettings, job: Job, frames: Sequence[NDArray[np.uint8]]
 ) -> Trend:
@@ -197,7 +149,7 @@ def _measure_length(
     # One clip more than counts: the last one adds nothing to the memory.
     count = 1 + interval * (SCALING_CLIPS + 1)
     endless = list(itertools.islice(itertools.cycle(frames), count))
-    runs = [_run_model(job, endless, chosen).clips[:-1] for _ in range(settings.repeats)]
+    runs = [run_model(job, endless, chosen).clips[:-1] for _ in range(settings.repeats)]
     counts = [memory_frames for memory_frames, _ in runs[0]]
     medians = [statistics.median(run[i][1] for run in runs) for i in range(len(counts))]
     return Trend.fit(counts, medians)
@@ -233,45 +185,3 @@ def _mark(variant: Variant, job: Job) -> str:
         return ""
     # A model without refinement is the paper's baseline once it matches in parallel.
     return SWITCHED if job.model.config.refinement is not None else "test-time switch"
-
-
-def _protocol(settings: BenchmarkSettings, job: Job, frames: int) -> dict[str, Any]:
-    """Say how the figures are taken."""
-    (height, width), (rows, columns) = job.plan.source_size, job.plan.working_size
-    made = "made: textured ellipses that move, the same every time"
-    inference = settings.segment.inference
-    return {
-        "clip": made if settings.video is None else str(settings.video),
-        "frames": frames,
-        "source_size": f"{width} x {height}",
-        "working_size": f"{columns} x {rows}",
-        "model": job.record["model"],
-        "weights": job.record["weights"],
-        "weights_sha256": job.record["weights_sha256"],
-        "top_k": inference.top_k,
-        "progressive_interval": inference.progressive_interval,
-        "half_precision": settings.segment.amp,
-        "repeats": settings.repeats,
-        "warm_up": "before the repeats, the first frame and one clip, of each kind of run",
-        "model_fps": "all frames by the seconds in ClipSegmenter, fed from memory; CUDA is waited "
-        "for at both ends of every stage",
-        "end_to_end_fps": "all frames by the seconds from the first frame's decoding to the last "
-        f"file's closing ({', '.join(settings.segment.formats)}); weights are loaded before",
-        "spread": "median (lowest..highest) of the repeats",
-        "peak_memory": "resident size of the process during the model's own runs, the clip's "
-        "frames included"
-        + ("" if reset_peak_memory(job.device) else "; of the process so far, on this system"),
-        **({"scaling": SCALING} if settings.scaling else {}),
-        "matmul": f"float32 products of {MATRIX_SIDE} x {MATRIX_SIDE} matrices, in the same run",
-    }
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Let torch use ``count`` threads inside the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -1,24 +1,40 @@
 """The figures of a benchmark, as PNG."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-from pcvos_cli.benchmarking.report import BenchmarkReport, Measurement
+from pcvos_cli.benchmarking.ablation_report import AblationReport
+from pcvos_cli.benchmarking.curves import Curve
+from pcvos_cli.benchmarking.report import BenchmarkReport, Machine, Measurement
 from pcvos_cli.masks.output import make_directory, write_whole
 
 
-def draw(report: BenchmarkReport, path: Path) -> None:
-    """Draw accuracy against FPS where there is accuracy (the paper's figure 1), else FPS by L.
+def draw_report(
+    report: BenchmarkReport | AblationReport, curves: Sequence[Curve], path: Path
+) -> None:
+    """Draw accuracy against FPS on a log axis (the paper's figure 1), or else FPS by L.
+
+    Args:
+        report: What was measured.
+        curves: Accuracy against FPS; empty where there is no accuracy.
+        path: The PNG to write.
 
     Raises:
         OutputError: If the file cannot be written.
     """
-    scored = any(m.accuracy for m in report.measurements)
-    figure = _accuracy_figure(report) if scored else _speed_figure(report)
+    if curves or isinstance(report, AblationReport):
+        figure = _accuracy_figure(report, curves)
+    else:
+        figure = _speed_figure(report)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=130)
     make_directory(path.parent)
@@ -27,7 +43,7 @@ def draw(report: BenchmarkReport, path: Path) -> None:
 
 def _speed_figure(report: BenchmarkReport) -> Figure:
     figure = Figure(figsize=(10, 4.8), layout="constrained")
-    figure.suptitle(_title(report))
+    figure.suptitle(_setup(report.protocol["model"], report.machine))
     alone, whole = figure.subplots(1, 2, sharey=True)
     for axes, title in ((alone, "model alone"), (whole, "end to end")):
         for name, line in _lines(report).items():
@@ -46,36 +62,44 @@ def _speed_figure(report: BenchmarkReport) -> Figure:
     return figure
 
 
-def _accuracy_figure(report: BenchmarkReport) -> Figure:
+def _accuracy_figure(report: BenchmarkReport | AblationReport, curves: Sequence[Curve]) -> Figure:
     figure = Figure(figsize=(8, 5.4), layout="constrained")
     axes = figure.subplots()
-    # Accuracy has nothing to do with the clip's objects: the first number speaks for all.
-    objects = report.measurements[0].objects
-    for name, line in _lines(report, objects).items():
-        points = [
-            (m.fps_model.median, 100 * m.accuracy.JF_mean, m.interval) for m in line if m.accuracy
-        ]
-        points.sort(key=lambda point: point[2])
-        axes.plot([p[0] for p in points], [p[1] for p in points], marker="o", label=name)
-        for fps, score, interval in points:
+    for curve in curves:
+        fps = [point.fps for point in curve.points]
+        axes.plot(fps, [point.score for point in curve.points], marker="o", label=curve.name)
+        for point in curve.points:
             axes.annotate(
-                f"L={interval}", (fps, score), xytext=(5, 5), textcoords="offset points", fontsize=8
+                f"L={point.interval}",
+                (point.fps, point.score),
+                xytext=(5, 5),
+                textcoords="offset points",
+                fontsize=8,
             )
     _log_axis(axes, "x")
-    axes.set_xlabel(f"FPS of the model alone, {report.protocol['working_size']}")
-    axes.set_ylabel("J&F")
-    axes.set_title(f"{report.protocol['dataset']}: {_title(report)}")
+    protocol = report.protocol
+    axes.set_xlabel(f"FPS of the model alone, {protocol['working_size']}")
+    axes.set_ylabel(protocol["score"])
+    models = (
+        list(dict.fromkeys(row.model for row in report.rows))
+        if isinstance(report, AblationReport)
+        else [protocol["model"]]
+    )
+    axes.set_title(
+        f"{protocol['dataset']}: {_setup(', '.join(models), report.machine)}", fontsize=10
+    )
+    marks = report.marks
+    if marks:
+        figure.supxlabel("\n".join(f"{sign} {mark}" for mark, sign in marks.items()), fontsize=7)
     axes.legend()
     return figure
 
 
-def _lines(report: BenchmarkReport, objects: int | None = None) -> dict[str, list[Measurement]]:
+def _lines(report: BenchmarkReport) -> dict[str, list[Measurement]]:
     """Return the measurements of each curve by its name, in the order of L."""
-    several = len({m.objects for m in report.measurements}) > 1 and objects is None
+    several = len({m.objects for m in report.measurements}) > 1
     lines: dict[str, list[Measurement]] = {}
     for m in sorted(report.measurements, key=lambda m: m.interval):
-        if objects is not None and m.objects != objects:
-            continue
         name = f"{m.variant} (test-time switch)" if m.mark else m.variant
         if several:
             name += f", {m.objects} object{'s' * (m.objects > 1)}"
@@ -83,9 +107,9 @@ def _lines(report: BenchmarkReport, objects: int | None = None) -> dict[str, lis
     return lines
 
 
-def _title(report: BenchmarkReport) -> str:
-    machine = report.machine
-    return f"{report.protocol['model']} on {machine.device}, {machine.threads} CPU threads"
+def _setup(model: str, machine: Machine) -> str:
+    """Return what was measured on what, for a title."""
+    return f"{model} on {machine.device}, {machine.threads} CPU threads"
 
 
 def _log_axis(axes: Axes, name: str) -> None:

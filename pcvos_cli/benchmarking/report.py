@@ -1,4 +1,4 @@
-"""What ``pcvos benchmark`` found: dataclasses, and the JSON and tables made of them.
+"""What ``pcvos benchmark`` found: dataclasses, and JSON there and back.
 
 Free of torch.
 """
@@ -69,13 +69,31 @@ class Spread:
         return f"{self.median:.2f} ({self.low:.2f}..{self.high:.2f})"
 
 
+SCORES = {"J&F": "JF_mean", "J": "J_mean", "F": "F_mean", "G": "G"}
+"""What one figure can stand for accuracy: its name in tables, its field in ``Accuracy``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Scores of a variant on a data set, in [0, 1]."""
+    """Scores of a variant on a data set, in [0, 1].
+
+    ``G`` is YouTube-VOS's mean over seen and unseen categories; ``None`` elsewhere.
+    """
 
     JF_mean: float
     J_mean: float
     F_mean: float
+    G: float | None = None
+
+    def value(self, score: str) -> float:
+        """Return the score of that name, as in ``SCORES``."""
+        value = getattr(self, SCORES[score])
+        assert value is not None, f"{score} was refused for this data set"
+        return float(value)
+
+    def percent(self, score: str) -> str:
+        """Return the score of that name as tables show it."""
+        return f"{100 * self.value(score):.2f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +156,18 @@ class Machine:
     versions: Mapping[str, str]
     matmul_gflops: Spread
 
+    def describe(self) -> str:
+        """Return device, threads, processor and system in a line."""
+        return (
+            f"{self.device}, {self.threads} CPU threads of {self.cores} cores, "
+            f"{self.processor}, {self.system}"
+        )
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Self:
+        """Read the fields back from JSON."""
+        return cls(**{**values, "matmul_gflops": Spread(**values["matmul_gflops"])})
+
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkReport:
@@ -155,6 +185,11 @@ class BenchmarkReport:
     measurements: tuple[Measurement, ...]
     scaling: Scaling | None = None
 
+    @property
+    def marks(self) -> dict[str, str]:
+        """The marks of all variants, each with the sign that stands for it in tables."""
+        return {m.mark: "*" for m in self.measurements if m.mark}
+
     def to_document(self) -> dict[str, Any]:
         """Return the JSON document of ``pcvos benchmark --json``."""
         return asdict(self)
@@ -167,8 +202,6 @@ class BenchmarkReport:
             InputError: If it is another document.
         """
         try:
-            machine = dict(document["machine"])
-            machine["matmul_gflops"] = Spread(**machine["matmul_gflops"])
             measurements = []
             for item in document["measurements"]:
                 values = dict(item)
@@ -180,69 +213,9 @@ class BenchmarkReport:
             scaling = document["scaling"]
             return cls(
                 document["protocol"],
-                Machine(**machine),
+                Machine.from_values(document["machine"]),
                 tuple(measurements),
                 None if scaling is None else Scaling.from_values(scaling),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"not a report of pcvos benchmark: {error!r}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table in words: a title, the columns' names and the rows."""
-
-    title: str
-    header: list[str]
-    rows: list[list[str]]
-
-
-def speed_table(report: BenchmarkReport) -> Table:
-    """Return the table of speeds; a variant with a mark has an asterisk."""
-    scored = any(m.accuracy for m in report.measurements)
-    on_device = any(m.peak_device_memory_mb is not None for m in report.measurements)
-    header = ["variant", "L", "objects", "model FPS", "end-to-end FPS", "peak MB"]
-    header += ["device MB"] * on_device + ["J&F", "J", "F"] * scored
-    rows = []
-    for m in report.measurements:
-        row = [m.variant + "*" * bool(m.mark), str(m.interval), str(m.objects)]
-        row += [str(m.fps_model), str(m.fps_end_to_end), f"{m.peak_memory_mb:.0f}"]
-        if on_device:
-            row.append(f"{m.peak_device_memory_mb or 0:.0f}")
-        if scored:
-            score = m.accuracy
-            values = (score.JF_mean, score.J_mean, score.F_mean) if score else ()
-            row += [f"{100 * value:.2f}" for value in values] or ["-"] * 3
-        rows.append(row)
-    return Table("Frames a second: median (lowest..highest)", header, rows)
-
-
-def stage_tables(report: BenchmarkReport) -> list[Table]:
-    """Return milliseconds a frame: a table a variant and number of objects, a row a stage.
-
-    Stages of the model are those of its own runs; all others are those end to end.
-    """
-    cases: dict[tuple[str, int], list[Measurement]] = {}
-    for m in report.measurements:
-        cases.setdefault((m.variant, m.objects), []).append(m)
-    tables = []
-    for (variant, objects), line in cases.items():
-        seconds = [{**m.end_to_end_stages, **m.model_stages} for m in line]
-        rows = [
-            [stage.replace("_", " "), *(f"{1000 * one.get(stage, 0.0):.1f}" for one in seconds)]
-            for stage in _stages(line)
-        ]
-        title = f"Milliseconds a frame: {variant}, {objects} object{'s' * (objects > 1)}"
-        tables.append(Table(title, ["", *(f"L={m.interval}" for m in line)], rows))
-    return tables
-
-
-def _stages(line: Sequence[Measurement]) -> list[str]:
-    """Return the stages in the order of the data flow, without sums of several."""
-    model = {stage for m in line for stage in m.model_stages}
-    # A dict keeps the order in which the stages ended first.
-    outside = dict.fromkeys(stage for m in line for stage in m.end_to_end_stages)
-    before = [stage for stage in ("decode", "resize") if stage in outside]
-    inside = [stage for stage in MODEL_STAGES if stage in model]
-    inside += sorted(model.difference(inside))
-    return before + inside + [s for s in outside if s not in {*before, *inside, "model", "total"}]

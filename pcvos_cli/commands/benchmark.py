@@ -1,22 +1,22 @@
 """``pcvos benchmark``: a clip in, frames a second and where the time goes out."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from model.config import InferenceConfig
-from model.errors import ConfigError, OutputError
+from model.errors import ConfigError
 from pcvos_cli import console, options
-from pcvos_cli.benchmarking.report import VARIANTS, speed_table, stage_tables
+from pcvos_cli.benchmark_run import AccuracyRequest, Outputs, report_ablation, report_speed
+from pcvos_cli.benchmarking.report import VARIANTS
 from pcvos_cli.options import INFERENCE, SETTINGS
 from pcvos_cli.settings import SegmentSettings
 
-if TYPE_CHECKING:
-    from pcvos_cli.benchmarking.report import Accuracy, BenchmarkReport, Measurement, Table
-
 _OUTPUT = "Output"
-_ACCURACY = "Accuracy"
+_ACCURACY = "Accuracy, on a data set"
+_ABLATION = "Ablation"
+_SCORES = {"jf": "J&F", "j": "J", "f": "F", "g": "G"}
 
 
 def benchmark(
@@ -33,13 +33,13 @@ def benchmark(
         ),
     ] = None,
     variants: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--variants",
             metavar=",".join(VARIANTS),
             help="Parts of the method switched off at test time. Default: full.",
         ),
-    ] = "full",
+    ] = None,
     video: Annotated[
         Path | None,
         typer.Option("--video", help="Video or folder of images. Default: a made clip."),
@@ -74,8 +74,12 @@ def benchmark(
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="All figures.", rich_help_panel=_OUTPUT),
+    ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an old plot.", rich_help_panel=_OUTPUT)
+        bool, typer.Option("--overwrite", help="Replace old files.", rich_help_panel=_OUTPUT)
     ] = False,
     root: Annotated[
         Path | None,
@@ -84,22 +88,82 @@ def benchmark(
         ),
     ] = None,
     dataset: Annotated[
-        Literal["davis2016", "davis2017"] | None,
+        Literal["davis2016", "davis2017", "youtubevos"] | None,
         typer.Option("--dataset", "-d", help="Layout of ROOT.", rich_help_panel=_ACCURACY),
     ] = None,
     split: Annotated[
         str | None,
         typer.Option("--split", help="List of sequences. Default: val.", rich_help_panel=_ACCURACY),
     ] = None,
+    scored_frames: Annotated[
+        Literal["inner", "all"] | None,
+        typer.Option(
+            "--scored-frames",
+            help="As --frames of pcvos evaluate. Default: inner.",
+            rich_help_panel=_ACCURACY,
+        ),
+    ] = None,
+    score: Annotated[
+        Literal["jf", "j", "f", "g"] | None,
+        typer.Option(
+            "--score",
+            help="What stands for accuracy in plots and in the paper's tables. Default: jf; "
+            "g for youtubevos.",
+            rich_help_panel=_ACCURACY,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Keep the data set's masks; what is finished there is not made again, masks of "
+            "pcvos evaluate included. Default: keep none.",
+            rich_help_panel=_ACCURACY,
+        ),
+    ] = None,
+    ablation: Annotated[
+        bool,
+        typer.Option(
+            "--ablation",
+            help="The paper's tables 1 and 2: what each part of the method is worth at each L.",
+            rich_help_panel=_ABLATION,
+        ),
+    ] = False,
+    row: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--row",
+            metavar="NAME=WEIGHTS",
+            help="A row with weights of its own. NAME is stcn, pmm, pmm+pct, pmm+pct+icr, ... to "
+            "say which parts are on, or any other name for all. Repeatable. Default: parts of "
+            "--weights switched off at test time.",
+            rich_help_panel=_ABLATION,
+        ),
+    ] = None,
+    paper: Annotated[
+        bool,
+        typer.Option(
+            "--paper", help="Print the paper's own tables beneath.", rich_help_panel=_ABLATION
+        ),
+    ] = False,
     size: options.Size = str(SETTINGS.size),
     weights: options.Weights = SETTINGS.weights,
     model: options.Model = SETTINGS.model,
+    untrained: Annotated[
+        bool,
+        typer.Option(
+            "--untrained",
+            help="Random weights: the speed of a --model whose weights are not at hand.",
+            rich_help_panel="Model",
+        ),
+    ] = False,
     device: options.Device = SETTINGS.device,
     amp: options.Amp = SETTINGS.amp,
     threads: options.Threads = SETTINGS.threads,
     top_k: options.TopK = str(INFERENCE.top_k),
     progressive_interval: options.ProgressiveInterval = INFERENCE.progressive_interval or 1,
-    max_memory_frames: options.MaxMemoryFrames = str(INFERENCE.max_memory_frames),
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -108,18 +172,28 @@ def benchmark(
     """Measure FPS, memory and the seconds of each stage, and with a data set accuracy."""
     console.configure(quiet=quiet, verbose=verbose, debug=debug)
     from pcvos_cli.benchmarking.clip import BenchmarkSettings
-    from pcvos_cli.benchmarking.measure import run_benchmark
 
-    if (root is None) != (dataset is None) or (split is not None and root is None):
-        raise ConfigError("--root and --dataset belong together, and --split to them")
-    if plot is not None and plot.exists() and not overwrite:
-        raise OutputError(f"{plot}: exists", hint="pass --overwrite or choose another name")
+    outputs = Outputs(json=json, csv=csv, plot=plot, paper=paper, overwrite=overwrite)
+    outputs.refuse_existing()
+    accuracy = None
+    if root is not None and dataset is not None:
+        name = score or ("g" if dataset == "youtubevos" else "jf")
+        accuracy = AccuracyRequest(dataset, root, split, scored_frames, _SCORES[name], output)
+    elif any(x is not None for x in (root, dataset, split, scored_frames, score, output)):
+        raise ConfigError(
+            "--root and --dataset belong together; --split, --scored-frames, --score and "
+            "--output go with them"
+        )
+    if untrained and (weights is not None or accuracy is not None):
+        raise ConfigError(
+            "--untrained measures the speed of random weights: it goes neither with --weights "
+            "nor with --root"
+        )
     settings = BenchmarkSettings(
         segment=SegmentSettings(
             inference=InferenceConfig(
                 top_k=options.parse_top_k(top_k),
                 progressive_interval=progressive_interval,
-                max_memory_frames=options.parse_max_memory_frames(max_memory_frames),
             ),
             size=options.parse_size(size),
             weights=weights,
@@ -130,33 +204,27 @@ def benchmark(
         ),
         intervals=parse_numbers(intervals, "--intervals"),
         objects=() if objects is None else parse_numbers(objects, "--objects"),
-        variants=tuple(dict.fromkeys(name.strip() for name in variants.split(","))),
+        variants=tuple(dict.fromkeys(name.strip() for name in (variants or "full").split(","))),
         frames=frames,
         repeats=repeats,
         video=video,
         mask=mask,
         scaling=scaling,
     )
-    truth = None
-    if root is not None and dataset is not None:
-        from pcvos_cli.benchmarking.accuracy import add_accuracy, check_dataset
-        from pcvos_cli.scoring.layouts import load_dataset
-
-        truth = load_dataset(dataset, root, split=split)
-        check_dataset(truth)
-    report = run_benchmark(settings, on_measurement=_note_speed)
-    if truth is not None:
-        report = add_accuracy(report, truth, settings.segment, on_accuracy=_note_accuracy)
-    if plot is not None:
-        from pcvos_cli.benchmarking.plot import draw
-
-        draw(report, plot)
-    if json:
-        console.result_json(report.to_document())
-    else:
-        _write_tables(report)
-    if plot is not None:
-        console.note(f"plot: {plot}")
+    if not ablation:
+        if row or paper:
+            raise ConfigError("--row and --paper go with --ablation")
+        report_speed(settings, accuracy, outputs, untrained=untrained)
+        return
+    if accuracy is None:
+        raise ConfigError(
+            "--ablation needs a data set", hint="add --dataset davis2016 --root FOLDER, say"
+        )
+    if variants is not None or scaling or len(settings.objects) > 1:
+        raise ConfigError(
+            "--ablation has rows instead of --variants, no --scaling and one number of --objects"
+        )
+    report_ablation(settings, row or (), accuracy, outputs)
 
 
 def parse_numbers(text: str, option: str) -> tuple[int, ...]:
@@ -169,48 +237,3 @@ def parse_numbers(text: str, option: str) -> tuple[int, ...]:
     if not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
         raise typer.BadParameter(f"{text!r}: give numbers above 0, as in 5,10", param_hint=option)
     return tuple(sorted({int(part) for part in parts}))
-
-
-def _note_speed(m: "Measurement") -> None:
-    console.note(
-        f"{m.variant}, L {m.interval}, {m.objects} object{'s' * (m.objects > 1)}: "
-        f"{m.fps_model.median:.2f} FPS model alone, {m.fps_end_to_end.median:.2f} FPS end to end"
-    )
-
-
-def _note_accuracy(variant: str, interval: int, accuracy: "Accuracy") -> None:
-    console.note(f"{variant}, L {interval}: J&F {100 * accuracy.JF_mean:.2f}")
-
-
-def _write_tables(report: "BenchmarkReport") -> None:
-    machine = report.machine
-    for key, value in report.protocol.items():
-        text = value
-        if isinstance(value, dict):
-            text = "; ".join(f"{name.replace('_', ' ')}: {words}" for name, words in value.items())
-        console.result(f"{key.replace('_', ' ')}: {text}")
-    console.result(
-        f"device: {machine.device}, {machine.threads} CPU threads of {machine.cores} cores, "
-        f"{machine.processor}, {machine.system}"
-    )
-    console.result(f"matrix products: {machine.matmul_gflops} GFLOP/s")
-    console.result(
-        "versions: " + ", ".join(f"{name} {text}" for name, text in machine.versions.items())
-    )
-    speeds = speed_table(report)
-    _write_table(speeds)
-    for mark in dict.fromkeys(m.mark for m in report.measurements if m.mark):
-        console.result(f"* {mark}")
-    if report.scaling is not None:
-        console.result("")
-        console.result("How cost grows (model alone)")
-        for line in report.scaling.describe():
-            console.result(f"  {line}")
-    for table in stage_tables(report):
-        _write_table(table)
-
-
-def _write_table(table: "Table") -> None:
-    # Rich would fold a title that is wider than its table.
-    console.result(f"\n{table.title}")
-    console.result_table(None, table.header, table.rows)

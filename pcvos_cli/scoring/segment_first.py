@@ -65,7 +65,7 @@ def segment_dataset(
             f"no images of {without[0]}, so there is nothing to segment",
             hint="name a folder of PREDICTIONS, or add the data set's JPEGImages",
         )
-    made_by = _made_by(dataset, settings)
+    made_by = describe_making(dataset, settings)
     settings = replace(settings, formats=("png",), overwrite=True)
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -157,7 +157,7 @@ def _claim(
     """Mark the folder as made with these settings, or refuse it."""
     path = output / SETTINGS
     folders = [p for p in output.iterdir() if p.is_dir() and p.name != WORK]
-    if folders and _claimed_by(path) != made_by:
+    if folders and not makes_the_same(read_making(output), made_by):
         if not path.is_file():
             raise OutputError(
                 f"{output}: holds folders that pcvos evaluate did not make",
@@ -176,15 +176,21 @@ def _claim(
     part.replace(path)
 
 
-def _claimed_by(path: Path) -> Any:
+def read_making(folder: Path) -> Any:
+    """Return what made the predictions of a folder, or ``None`` if it does not say."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 
 
-def _made_by(dataset: TruthDataset, settings: SegmentSettings) -> dict[str, Any]:
-    """Return what decides the predictions, as plain JSON values."""
+def describe_making(dataset: TruthDataset, settings: SegmentSettings) -> dict[str, Any]:
+    """Return what decides the predictions, as plain JSON values.
+
+    Raises:
+        ConfigError: If the model is unknown.
+        WeightsError: If there are no weights.
+    """
     path, name = resolve_weights(settings.weights, settings.model)
     return {
         "dataset": dataset.name,
@@ -193,4 +199,22 @@ def _made_by(dataset: TruthDataset, settings: SegmentSettings) -> dict[str, Any]
         "weights_sha256": file_sha256(path),
         "short_edge": settings.size,
         **asdict(settings.inference),
+        **({"amp": True} if settings.amp else {}),
     }
+
+
+def makes_the_same(a: Any, b: Any) -> bool:
+    """Tell whether two descriptions of ``describe_making`` are of the same masks.
+
+    The name of the weights does not matter, since their hash is there; nor does progressive
+    matching where a clip ends before it would begin (``F >= L``).
+    """
+    return isinstance(a, dict) and isinstance(b, dict) and _deciding(a) == _deciding(b)
+
+
+def _deciding(making: dict[str, Any]) -> dict[str, Any]:
+    values = {name: value for name, value in making.items() if name != "weights"}
+    within, clip = values.get("progressive_interval"), values.get("interval")
+    if isinstance(within, int) and isinstance(clip, int) and within >= clip:
+        values["progressive_interval"] = None
+    return values

@@ -1,5 +1,6 @@
 """A benchmark's report: JSON and back, tables, figures."""
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from model.errors import InputError
-from pcvos_cli.benchmarking.plot import draw
+from pcvos_cli.benchmarking.plot import draw_report
 from pcvos_cli.benchmarking.report import (
     SWITCHED,
     Accuracy,
@@ -16,6 +17,10 @@ from pcvos_cli.benchmarking.report import (
     Machine,
     Measurement,
     Spread,
+)
+from pcvos_cli.benchmarking.tables import (
+    accuracy_curves,
+    measurements_csv,
     speed_table,
     stage_tables,
 )
@@ -41,8 +46,17 @@ def measurement(variant: str, interval: int, accuracy: Accuracy | None = None) -
 
 def report(*measurements: Measurement) -> BenchmarkReport:
     machine = Machine("cpu", "a CPU", 2, 1, "Linux", {"torch": "2.9"}, Spread(50.0, 40.0, 60.0))
-    protocol = {"model": "pcvos-lite", "working_size": "854 x 480", "dataset": "davis2016"}
+    protocol = {
+        "model": "pcvos-lite",
+        "working_size": "854 x 480",
+        "dataset": "davis2016",
+        "score": "J&F",
+    }
     return BenchmarkReport(protocol, machine, measurements)
+
+
+def draw(found: BenchmarkReport, path: Path) -> None:
+    draw_report(found, accuracy_curves(found), path)
 
 
 def test_spread_is_the_median_and_the_range():
@@ -110,3 +124,32 @@ def test_the_accuracy_figure_ignores_further_numbers_of_objects(tmp_path: Path):
     draw(report(one), tmp_path / "a.png")
     draw(report(one, replace(one, objects=5)), tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_curves_are_in_percent_and_in_the_order_of_clip_length():
+    lines = [
+        measurement(v, L, Accuracy(0.8, 0.7, 0.9)) for v in ("full", "stcn-like") for L in (5, 25)
+    ]
+    found = report(*reversed(lines))
+    found = replace(found, protocol={**found.protocol, "score": "J"})
+    curves = {curve.name: curve.points for curve in accuracy_curves(found)}
+    assert list(curves) == ["stcn-like*", "full"]
+    assert [(p.interval, p.fps, p.score) for p in curves["full"]] == [
+        (5, 20.0, pytest.approx(70)),
+        (25, 100.0, pytest.approx(70)),
+    ]
+    assert accuracy_curves(report(measurement("full", 5))) == []
+
+
+def test_the_csv_has_a_line_a_measurement_with_every_stage():
+    scored = measurement("full", 5, Accuracy(0.8, 0.7, 0.9))
+    other = replace(measurement("stcn-like", 25), model_stages={"key_encoder": 0.5})
+    first, second = csv.DictReader(measurements_csv(report(scored, other)).splitlines())
+    assert (first["variant"], first["L"], first["fps_model"], first["fps_model_low"]) == (
+        "full", "5", "20.0", "15.0",
+    )  # fmt: skip
+    assert (first["J_mean"], first["G"], first["mark"]) == ("0.7", "", "")
+    assert float(first["end_to_end_seconds_png"]) == 0.005
+    assert second["model_seconds_key_encoder"] == "0.5"
+    assert second["model_seconds_decoder"] == second["JF_mean"] == ""
+    assert second["mark"] == SWITCHED

@@ -1,0 +1,43 @@
+"""How a benchmark's figures are taken, in words: it is printed above every one."""
+
+from typing import Any
+
+from pcvos_cli.benchmarking.clip import BenchmarkSettings
+from pcvos_cli.benchmarking.machine import MATRIX_SIDE, reset_peak_memory
+from pcvos_cli.preparation import Job
+
+SCALING = (
+    "length: seconds a frame of each clip of a video that is the frames over and over, median of "
+    "the repeats; objects: from the speeds; least squares"
+)
+
+
+def benchmark_protocol(settings: BenchmarkSettings, job: Job, frames: int) -> dict[str, Any]:
+    """Say how the figures are taken."""
+    (height, width), (rows, columns) = job.plan.source_size, job.plan.working_size
+    made = "made: textured ellipses that move, the same every time"
+    inference = settings.segment.inference
+    return {
+        "clip": made if settings.video is None else str(settings.video),
+        "frames": frames,
+        "source_size": f"{width} x {height}",
+        "working_size": f"{columns} x {rows}",
+        "model": job.record["model"],
+        "weights": job.record["weights"],
+        "weights_sha256": job.record["weights_sha256"],
+        "top_k": inference.top_k,
+        "progressive_interval": inference.progressive_interval,
+        "half_precision": settings.segment.amp,
+        "repeats": settings.repeats,
+        "warm_up": "before the repeats, the first frame and one clip, of each kind of run",
+        "model_fps": "all frames by the seconds in ClipSegmenter, fed from memory; CUDA is waited "
+        "for at both ends of every stage",
+        "end_to_end_fps": "all frames by the seconds from the first frame's decoding to the last "
+        f"file's closing ({', '.join(settings.segment.formats)}); weights are loaded before",
+        "spread": "median (lowest..highest) of the repeats",
+        "peak_memory": "resident size of the process during the model's own runs, the clip's "
+        "frames included"
+        + ("" if reset_peak_memory(job.device) else "; of the process so far, on this system"),
+        **({"scaling": SCALING} if settings.scaling else {}),
+        "matmul": f"float32 products of {MATRIX_SIDE} x {MATRIX_SIDE} matrices, in the same run",
+    }
