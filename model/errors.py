@@ -4,6 +4,7 @@
 
     PCVOSError                1   unexpected
     ├── ConfigError           2   a setting that contradicts itself or the model
+    │   └── EngineError       2   an engine that is missing or cannot run the network
     ├── InputError            3   input missing, unreadable or unsupported
     ├── MaskError             4   mask and video disagree
     ├── WeightsError          5   weights missing, corrupt or of another architecture
@@ -38,6 +39,10 @@ class ConfigError(PCVOSError):
     """A setting contradicts another, or the model."""
 
     exit_code = 2
+
+
+class EngineError(ConfigError):
+    """The engine asked for is missing, or cannot run the network."""
 
 
 class InputError(PCVOSError):

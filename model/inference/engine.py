@@ -1,0 +1,271 @@
+"""ONNX Runtime runs the key encoder and the decoder, which are most of the time on a CPU.
+
+What runs is an export of the same modules, made when a network starts: one forward path, and
+nothing to keep in step. ``with_onnxruntime`` puts the exported parts where the modules were;
+``PCVOS.segment_clip`` and the segmenter do not know which engine runs. The rest (memory read,
+refinement, value encoder) stays in torch; ``docs/decisions.md`` says what each would give.
+
+An export holds for fixed shapes, which lets the runtime choose layouts and fold all that does
+not depend on pixels: the same graph with open shapes was slower by a third. It takes half a
+second, so it is made anew by each process and never stored.
+"""
+
+import io
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+
+from model.errors import EngineError, OutOfMemoryError
+from model.network.decoder import Decoder, DecoderImage
+from model.network.encoders import KeyEncoder
+from model.pcvos import PCVOS
+from model.types import KeyFeatures
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+MAX_SESSIONS = 6
+"""Exports kept in a process, the least recently used given up first. A network needs two and
+one for each number of objects; videos of one size share them."""
+
+_OPSET = 17
+_FATAL = 4  # Log level: what goes wrong is an exception; only the shell writes to a terminal.
+_OUT_OF_MEMORY = ("DefaultCPUAllocator", "bad_alloc", "Failed to allocate memory")
+
+_sessions: OrderedDict[Hashable, "InferenceSession"] = OrderedDict()
+_lock = threading.Lock()  # The exporter keeps global state.
+
+
+def onnxruntime_version() -> str | None:
+    """Return the version of ONNX Runtime, or ``None`` where it is not installed."""
+    try:
+        return version("onnxruntime")
+    except PackageNotFoundError:
+        return None
+
+
+def with_onnxruntime(
+    model: PCVOS, *, threads: int, weights: str = "", warm_up: tuple[int, int, int] | None = None
+) -> PCVOS:
+    """Return a network whose key encoder and decoder run in ONNX Runtime.
+
+    Args:
+        model: In evaluation mode, on the CPU; its parts are shared, not copied.
+        threads: CPU threads of ONNX Runtime.
+        weights: Says which weights these are (their SHA-256), so that other networks of the
+            same weights in this process share the exports. Empty: they are not shared.
+        warm_up: ``(objects, height, width)`` of frames to come, padded to multiples of 16.
+            Exports are then made now instead of with the first frame.
+
+    Returns:
+        A network with the same results up to rounding, for inference only.
+
+    Raises:
+        EngineError: ONNX Runtime is missing, or cannot run these modules; without
+            ``warm_up`` it is raised by the first frame.
+    """
+    identity = weights or object()
+    decoder = OnnxDecoder(model.decoder, threads=threads, identity=identity)
+    onnx_model = PCVOS(
+        model.config,
+        # They stand in for the modules, with the same calls.
+        key_encoder=cast(
+            KeyEncoder, OnnxKeyEncoder(model.key_encoder, threads=threads, identity=identity)
+        ),
+        value_encoder=model.value_encoder,
+        refinement=model.refinement,
+        decoder=cast(Decoder, decoder),
+    ).eval()
+    if onnxruntime_version() is None:
+        raise EngineError("onnxruntime is not installed", hint="pip install onnxruntime")
+    if warm_up is not None:
+        _warm_up(onnx_model, *warm_up)
+    return onnx_model
+
+
+@torch.inference_mode()
+def _warm_up(model: PCVOS, objects: int, height: int, width: int) -> None:
+    features = model.encode_key(torch.zeros(1, 3, height, width))
+    value_width: int = model.value_encoder.width  # type: ignore[assignment]
+    readout = torch.zeros(1, objects, value_width, *features.key.shape[-2:])
+    image = model.decoder.image_part(features.query_value, features.f8, features.f4)
+    model.decoder(readout, readout, image)
+
+
+class OnnxKeyEncoder(nn.Module):
+    """Stands in for a ``KeyEncoder``, one frame at a time.
+
+    Args:
+        encoder: The module that is exported.
+        threads: CPU threads.
+        identity: Of the weights, for sharing exports.
+    """
+
+    def __init__(self, encoder: KeyEncoder, *, threads: int, identity: Hashable) -> None:
+        super().__init__()
+        self._export = _Export(
+            _KeyGraph(encoder), (identity, "key encoder", threads), threads=threads
+        )
+
+    def forward(self, frames: Tensor) -> KeyFeatures:
+        """Encode ``(B, 3, H, W)`` as ``KeyEncoder`` does."""
+        return KeyFeatures.join([_features(self._export.run(frame)) for frame in frames.split(1)])
+
+
+class OnnxDecoder(nn.Module):
+    """Stands in for a ``Decoder``, one frame with all its objects at a time.
+
+    Args:
+        decoder: The module that is exported, its two parts apart.
+        threads: CPU threads.
+        identity: Of the weights, for sharing exports.
+    """
+
+    def __init__(self, decoder: Decoder, *, threads: int, identity: Hashable) -> None:
+        super().__init__()
+        self._image = _Export(
+            _ImageGraph(decoder), (identity, "image part", threads), threads=threads
+        )
+        self._objects = _Export(
+            _ObjectGraph(decoder), (identity, "decoder", threads), threads=threads
+        )
+
+    def image_part(self, query_value: Tensor, f8: Tensor, f4: Tensor) -> DecoderImage:
+        """Do the work that all objects share, as ``Decoder.image_part`` does."""
+        frames = zip(query_value.split(1), f8.split(1), f4.split(1), strict=True)
+        parts = [self._image.run(*frame) for frame in frames]
+        return DecoderImage(*(_joined(field) for field in zip(*parts, strict=True)))
+
+    def forward(self, readout: Tensor, refined: Tensor, image: DecoderImage) -> Tensor:
+        """Decode the objects of some frames, as ``Decoder`` does."""
+        inputs = (readout, refined, *image)
+        frames = zip(*(tensor.split(1) for tensor in inputs), strict=True)
+        return _joined([self._objects.run(*frame)[0] for frame in frames])
+
+
+class _KeyGraph(nn.Module):
+    def __init__(self, encoder: KeyEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
+        f: KeyFeatures = self.encoder(frames)
+        local_key = () if f.local_key is None else (f.local_key,)
+        return (f.key, f.query_value, f.f16, f.f8, f.f4, *local_key)
+
+
+def _features(outputs: tuple[Tensor, ...]) -> KeyFeatures:
+    """Read what a ``_KeyGraph`` returns."""
+    key, query_value, f16, f8, f4, *local_key = outputs
+    return KeyFeatures(key, local_key[0] if local_key else None, query_value, f16, f8, f4)
+
+
+class _ImageGraph(nn.Module):
+    def __init__(self, decoder: Decoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, query_value: Tensor, f8: Tensor, f4: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.decoder.image_part(query_value, f8, f4))
+
+
+class _ObjectGraph(nn.Module):
+    def __init__(self, decoder: Decoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, readout: Tensor, refined: Tensor, *image: Tensor) -> tuple[Tensor, ...]:
+        return (self.decoder(readout, refined, DecoderImage(*image)),)
+
+
+def _joined(frames: Sequence[Tensor]) -> Tensor:
+    return frames[0] if len(frames) == 1 else torch.cat(list(frames))
+
+
+class _Export:
+    """Runs an ONNX export of a module, made for each combination of input shapes."""
+
+    def __init__(self, module: nn.Module, name: Hashable, *, threads: int) -> None:
+        self._module = module.eval()
+        self._name = name
+        self._threads = threads
+
+    def run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return what the module would, sharing the memory of the runtime's arrays."""
+        session = self._session(inputs)
+        # The exporter leaves out what a module does not look at.
+        named = dict(zip(_names(inputs), inputs, strict=True))
+        feed = {i.name: named[i.name].contiguous().numpy() for i in session.get_inputs()}
+        try:
+            return tuple(torch.from_numpy(array) for array in session.run(None, feed))
+        except Exception as error:  # The runtime raises classes of its own.
+            raise _known(error) from error
+
+    def _session(self, inputs: tuple[Tensor, ...]) -> "InferenceSession":
+        key = (self._name, tuple(tensor.shape for tensor in inputs))
+        with _lock:
+            session = _sessions.get(key)
+            if session is None:
+                session = _sessions[key] = _open_session(self._module, inputs, self._threads)
+                if len(_sessions) > MAX_SESSIONS:
+                    _sessions.popitem(last=False)
+            _sessions.move_to_end(key)
+        return session
+
+
+def _open_session(
+    module: nn.Module, inputs: tuple[Tensor, ...], threads: int
+) -> "InferenceSession":
+    """Export a module for these shapes, and load the export.
+
+    Raises:
+        EngineError: If either fails.
+    """
+    try:
+        import onnxruntime
+
+        graph = io.BytesIO()
+        with torch.inference_mode(), warnings.catch_warnings():
+            # torch's TorchScript exporter is deprecated, but it takes half a second and no
+            # other package. The one that follows it took 216 s for open shapes.
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                module,
+                inputs,
+                graph,  # type: ignore[arg-type] # Typed for the exporter that follows.
+                dynamo=False,
+                input_names=_names(inputs),
+                opset_version=_OPSET,
+            )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = _FATAL
+        return onnxruntime.InferenceSession(
+            graph.getvalue(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # Exporter and runtime raise classes of their own.
+        raise _known(error) from error
+
+
+def _names(inputs: tuple[Tensor, ...]) -> list[str]:
+    """Name a graph's inputs by their place."""
+    return [f"input{i}" for i in range(len(inputs))]
+
+
+def _known(error: Exception) -> EngineError | OutOfMemoryError:
+    """Return what an error of torch's exporter or of the runtime means for the user."""
+    words = " ".join(str(error).split())[:300]
+    if isinstance(error, MemoryError) or any(sign in words for sign in _OUT_OF_MEMORY):
+        return OutOfMemoryError(
+            f"out of memory: {words}", hint="try a smaller --size or a shorter --interval"
+        )
+    return EngineError(
+        f"ONNX Runtime cannot run this network here ({type(error).__name__}: {words})",
+        hint="--engine torch does without it",
+    )

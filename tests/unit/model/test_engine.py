@@ -1,0 +1,213 @@
+"""What ONNX Runtime runs is equal to the modules that were exported."""
+
+import copy
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from model.build import build_pcvos
+from model.config import PCVOS_LITE, InferenceConfig
+from model.errors import EngineError, OutOfMemoryError
+from model.inference import engine
+from model.inference.clips import iter_clips
+from model.inference.engine import with_onnxruntime
+from model.inference.segmenter import ClipSegmenter
+from model.network.folding import fold_batch_norms
+from model.pcvos import PCVOS
+from model.types import ReferenceMask
+
+TOLERANCE = 2e-5
+"""Largest difference over the largest value: float32 sums in another order, 36 layers deep."""
+
+
+@pytest.fixture(scope="module")
+def model() -> PCVOS:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build_pcvos(PCVOS_LITE)
+        for module in model.modules():  # As trained ones are: not the identity.
+            if isinstance(module, torch.nn.BatchNorm2d):
+                assert module.running_mean is not None
+                assert module.running_var is not None
+                module.running_mean.normal_(0, 0.1)
+                module.running_var.uniform_(0.5, 1.5)
+                module.weight.data.uniform_(0.7, 1.3)
+                module.bias.data.normal_(0, 0.1)
+        # Starts at zero, so that it would hide all that comes before it.
+        torch.nn.init.normal_(model.decoder.pred.weight, std=0.05)
+    return model
+
+
+@pytest.fixture(autouse=True)
+def _no_sessions() -> Iterator[None]:
+    engine._sessions.clear()
+    yield
+    engine._sessions.clear()
+
+
+def assert_close(actual: Tensor, expected: Tensor) -> None:
+    assert actual.shape == expected.shape
+    assert (actual - expected).abs().max() <= TOLERANCE * expected.abs().max()
+
+
+@torch.inference_mode()
+def test_the_exported_key_encoder_is_the_key_encoder(model: PCVOS) -> None:
+    onnx = with_onnxruntime(model, threads=1)
+    for size in ((32, 48), (64, 32)):
+        frames = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
+        actual, expected = onnx.encode_key(frames), model.encode_key(frames)
+        for name in ("key", "local_key", "query_value", "f16", "f8", "f4"):
+            assert_close(getattr(actual, name), getattr(expected, name))
+
+
+@pytest.mark.parametrize(("size", "objects"), [((64, 96), 1), ((80, 48), 3)])
+@torch.inference_mode()
+def test_the_exported_decoder_is_the_decoder(
+    model: PCVOS, size: tuple[int, int], objects: int
+) -> None:
+    generator = torch.Generator().manual_seed(1)
+    features = model.encode_key(torch.randn(2, 3, *size, generator=generator))
+    width = PCVOS_LITE.value_width + 32
+    shape = (2, objects, width, size[0] // 16, size[1] // 16)
+    # As the segmenter passes them: slices of a clip's readout, not contiguous.
+    readout, refined = (
+        torch.rand(shape[1:2] + shape[2:3] + shape[:1] + shape[3:], generator=generator).permute(
+            2, 0, 1, 3, 4
+        )
+        for _ in range(2)
+    )
+    inputs = features.query_value, features.f8, features.f4
+    onnx = with_onnxruntime(model, threads=1).decoder
+    image, expected_image = onnx.image_part(*inputs), model.decoder.image_part(*inputs)
+    for actual, expected in zip(image, expected_image, strict=True):
+        assert_close(actual, expected)
+    assert_close(onnx(readout, refined, image), model.decoder(readout, refined, expected_image))
+
+
+def _probabilities(model: PCVOS) -> tuple[Tensor, list[Tensor]]:
+    """Segment five frames in which a second object enters."""
+    generator = torch.Generator().manual_seed(2)
+    frames = [
+        torch.randint(0, 256, (50, 70, 3), generator=generator, dtype=torch.uint8) for _ in range(5)
+    ]
+    labels = torch.zeros(50, 70, dtype=torch.int32)
+    labels[10:30, 20:50] = 1
+    references = {0: ReferenceMask(0, labels, (1,)), 2: ReferenceMask(2, 4 * labels, (4,))}
+    segmenter = ClipSegmenter(model, InferenceConfig(interval=2))
+    predictions = [segmenter.segment(c) for c in iter_clips(frames, references, interval=2)]
+    return (
+        torch.cat([p.probs.flatten() for p in predictions]),
+        [labels for p in predictions for labels in p.labels()],
+    )
+
+
+def test_a_video_gets_the_same_labels_from_both_engines(model: PCVOS) -> None:
+    onnx = with_onnxruntime(model, threads=1)
+    probs, labels = _probabilities(onnx)
+    expected, expected_labels = _probabilities(model)
+    assert (probs - expected).abs().max() < 1e-4
+    agree = torch.stack(labels) == torch.stack(expected_labels)
+    assert agree.float().mean() > 0.999  # A tie may fall the other way.
+    assert {0, 4} <= {int(i) for i in torch.stack(labels).unique()}
+    assert torch.equal(_probabilities(onnx)[0], probs), "the same twice, to the bit"
+
+
+def _run_smallest_part(model: PCVOS, rows: int = 2) -> None:
+    """Run the image's part of the decoder, which is the quickest to export."""
+    features = (torch.zeros(1, width, n * rows, n * 2) for width, n in ((64, 1), (40, 2), (24, 4)))
+    model.decoder.image_part(*features)
+
+
+def test_exports_are_shared_by_networks_of_the_same_weights_only(model: PCVOS) -> None:
+    for _ in range(2):
+        _run_smallest_part(with_onnxruntime(model, threads=1, weights="a"))
+    assert len(engine._sessions) == 1
+    others = [(1, "b"), (2, "a"), (1, ""), (1, "")]
+    for count, (threads, weights) in enumerate(others, 2):
+        _run_smallest_part(with_onnxruntime(model, threads=threads, weights=weights))
+        assert len(engine._sessions) == count
+
+
+def test_only_so_many_exports_are_kept(model: PCVOS, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "MAX_SESSIONS", 2)
+    onnx = with_onnxruntime(model, threads=1)
+    for rows in (2, 3, 2, 4):
+        _run_smallest_part(onnx, rows)
+    assert [key[1][0][2] for key in engine._sessions] == [2, 4]  # type: ignore[index]
+
+
+def test_warming_up_makes_all_that_the_frames_will_need(
+    model: PCVOS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onnx = with_onnxruntime(model, threads=1, warm_up=(1, 64, 80))
+    monkeypatch.setattr(engine, "_open_session", lambda *_: pytest.fail("exported again"))
+    labels = torch.zeros(50, 70, dtype=torch.int32)
+    labels[10:30, 20:50] = 1
+    frames = [torch.zeros(50, 70, 3, dtype=torch.uint8)] * 3
+    segmenter = ClipSegmenter(onnx, InferenceConfig(interval=2))
+    references = {0: ReferenceMask(0, labels, (1,))}
+    assert sum(len(segmenter.segment(c)) for c in iter_clips(frames, references, interval=2)) == 3
+
+
+def test_threads_are_those_that_were_asked_for(
+    model: PCVOS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    seen: list[int] = []
+    real = onnxruntime.InferenceSession
+
+    def spy(graph: bytes, options: "onnxruntime.SessionOptions", **other: object) -> object:
+        seen.append(options.intra_op_num_threads)
+        return real(graph, options, **other)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
+    _run_smallest_part(with_onnxruntime(model, threads=2))
+    assert seen == [2]
+
+
+def test_a_missing_runtime_is_said(model: PCVOS, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "onnxruntime_version", lambda: None)
+    with pytest.raises(EngineError, match="not installed"):
+        with_onnxruntime(model, threads=1)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RuntimeError("no such operator"), EngineError),
+        (MemoryError("std::bad_alloc"), OutOfMemoryError),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate"), OutOfMemoryError),
+    ],
+)
+def test_a_failed_export_is_said(
+    model: PCVOS,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    expected: type[Exception],
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(torch.onnx, "export", fail)
+    with pytest.raises(expected, match=r"no such operator|bad_alloc|DefaultCPU"):
+        with_onnxruntime(model, threads=1, warm_up=(1, 16, 16))
+
+
+@torch.inference_mode()
+def test_folded_batch_norms_compute_the_same(model: PCVOS) -> None:
+    folded = copy.deepcopy(model)
+    fold_batch_norms(folded)
+    assert not [m for m in folded.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    frames = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+    actual, expected = folded.encode_key(frames), model.encode_key(frames)
+    for name in ("key", "f16", "f8", "f4"):
+        assert_close(getattr(actual, name), getattr(expected, name))
+
+
+def test_batch_norms_in_training_are_not_folded() -> None:
+    layers = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1), torch.nn.BatchNorm2d(1))
+    with pytest.raises(ValueError, match="training mode"):
+        fold_batch_norms(layers)
