@@ -164,6 +164,7 @@ def benchmark(
     threads: options.Threads = SETTINGS.threads,
     top_k: options.TopK = str(INFERENCE.top_k),
     progressive_interval: options.ProgressiveInterval = INFERENCE.progressive_interval or 1,
+    max_memory_frames: options.MaxMemoryFrames = str(INFERENCE.max_memory_frames),
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -194,6 +195,7 @@ def benchmark(
             inference=InferenceConfig(
                 top_k=options.parse_top_k(top_k),
                 progressive_interval=progressive_interval,
+                max_memory_frames=options.parse_max_memory_frames(max_memory_frames),
             ),
             size=options.parse_size(size),
             weights=weights,
