@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: setup demo check test test-slow golden bench clean
+.PHONY: setup demo check test test-slow golden bench bench-speed bench-accuracy clean
 
 setup: $(INSTALLED)
 
@@ -35,10 +35,38 @@ test-slow: $(INSTALLED)
 golden: $(INSTALLED)
 	$(BIN)/python -m pytest tests/golden -m "slow or not slow" -rs
 
-# Seconds of every stage with the shipped weights, on this machine.
-bench: $(INSTALLED)
-	$(BIN)/pcvos segment examples/bigbuckbunny.mp4 --mask examples/bigbuckbunny_first.png \
-		--out out/bench --overwrite --verbose
+# All figures of docs/benchmarks, on this machine: speed (some 20 minutes on two cores) and, with
+# DAVIS=FOLDER, accuracy (some 35 minutes for six sequences). REPEATS, R50=WEIGHTS (else random
+# ones: speed does not depend on them), ROWS="--row NAME=WEIGHTS ...", DATASET, SCORE, SCORED and
+# MASKS (a folder that keeps what is finished, and may hold masks of pcvos evaluate) can be set.
+BENCH := docs/benchmarks
+REPEATS ?= 2
+DATASET ?= davis2016
+SCORE ?= j
+SCORED ?= all
+MASKS ?= out/bench/masks
+
+bench: bench-speed $(if $(DAVIS),bench-accuracy)
+
+bench-speed: $(INSTALLED)
+	mkdir -p out/bench
+	$(BIN)/pcvos benchmark --variants full,no-refinement,no-progressive,stcn-like \
+		--repeats $(REPEATS) --plot out/bench/speed.png --overwrite --json > out/bench/speed.json
+	$(BIN)/pcvos benchmark --intervals 5 --objects 1,2,5,10 --frames 21 --scaling \
+		--repeats $(REPEATS) --json > out/bench/objects.json
+	$(BIN)/pcvos benchmark $(if $(R50),--weights $(R50),--model pcvos-r50 --untrained) \
+		--intervals 5,25 --frames 26 --repeats 1 --json > out/bench/speed-r50.json
+	cd out/bench && mv speed.png speed.json objects.json speed-r50.json $(CURDIR)/$(BENCH)/
+	$(BIN)/python -m pcvos_cli.benchmarking.documents $(BENCH)
+
+bench-accuracy: $(INSTALLED)
+	test -d "$(DAVIS)" || { echo 'make bench-accuracy DAVIS=FOLDER'; exit 2; }
+	mkdir -p out/bench
+	$(BIN)/pcvos benchmark --ablation $(ROWS) --dataset $(DATASET) --root $(DAVIS) \
+		--scored-frames $(SCORED) --score $(SCORE) --repeats $(REPEATS) --output $(MASKS) \
+		--plot out/bench/accuracy.png --overwrite --json > out/bench/accuracy.json
+	mv out/bench/accuracy.png out/bench/accuracy.json $(BENCH)/
+	$(BIN)/python -m pcvos_cli.benchmarking.documents $(BENCH)
 
 clean:
 	rm -rf out dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

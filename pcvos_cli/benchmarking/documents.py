@@ -1,0 +1,135 @@
+"""Benchmarks as Markdown, for ``docs/benchmarks/``: what ``make bench`` ends with.
+
+::
+
+    python -m pcvos_cli.benchmarking.documents FOLDER
+
+reads every ``*.json`` of ``pcvos benchmark`` in FOLDER and writes ``results.md`` beside
+them. A picture of the same name is shown with it.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from model.errors import InputError, PCVOSError
+from pcvos_cli import console
+from pcvos_cli.benchmarking.ablation_report import (
+    AblationReport,
+    paper_tables,
+    table_1,
+    table_2,
+)
+from pcvos_cli.benchmarking.report import BenchmarkReport
+from pcvos_cli.benchmarking.tables import Table, speed_table, stage_tables
+from pcvos_cli.masks.output import write_text
+
+RESULTS = "results.md"
+
+_HEAD = """\
+# Benchmark results
+
+Made by `make bench` from the JSON files beside it; what the figures mean and how to take them
+again is in the [README](README.md).
+"""
+
+
+def render(folder: Path) -> str:
+    """Return a Markdown page of the benchmarks in a folder, in the order of their names.
+
+    Raises:
+        InputError: If there are none, or a file is not one.
+    """
+    files = sorted(folder.glob("*.json"), key=lambda path: path.stem)
+    if not files:
+        raise InputError(
+            f"{folder}: no JSON of pcvos benchmark", hint="make bench writes them and calls this"
+        )
+    return "\n".join([_HEAD, *(_section(path) for path in files)])
+
+
+def to_markdown(table: Table) -> str:
+    """Return a table in Markdown, with its title above."""
+    lines = [_row(table.header), _row(["---"] * len(table.header))]
+    lines += [_row(row) for row in table.rows]
+    return f"**{_escaped(table.title)}**\n\n" + "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the page of the folder that is named; return the exit code."""
+    if len(arguments) != 1:
+        console.error("name one folder", "python -m pcvos_cli.benchmarking.documents FOLDER")
+        return 2
+    folder = Path(arguments[0])
+    try:
+        write_text(folder / RESULTS, render(folder))
+    except PCVOSError as error:
+        console.error(str(error), error.hint)
+        return error.exit_code
+    console.result(str(folder / RESULTS))
+    return 0
+
+
+def _section(path: Path) -> str:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        report = _read(document)
+    except (InputError, OSError, ValueError) as error:
+        raise InputError(f"{path}: {error}") from error
+    protocol, machine = report.protocol, report.machine
+    subject = protocol["dataset" if isinstance(report, AblationReport) else "model"]
+    parts = [
+        f"## {path.stem}: {subject}\n",
+        f"`{protocol.get('command', '')}`\n",
+        f"On {machine.describe()}; matrix products at {machine.matmul_gflops} GFLOP/s.\n",
+    ]
+    picture = path.with_suffix(".png")
+    if picture.exists():
+        parts.append(f"![{path.stem}]({picture.name})\n")
+    if isinstance(report, AblationReport):
+        tables = [table_1(report), *filter(None, [table_2(report)]), *paper_tables()]
+        notes: list[str] = []
+    else:
+        tables = [speed_table(report), *stage_tables(report)]
+        notes = [] if report.scaling is None else report.scaling.describe()
+    parts.append(to_markdown(tables[0]))
+    parts += [f"{_escaped(sign)} {mark}\n" for mark, sign in report.marks.items()]
+    parts += [f"How cost grows, {_escaped(note)}\n" for note in notes]
+    parts += [to_markdown(table) for table in tables[1:]]
+    parts.append(_protocol(protocol, machine.versions))
+    return "\n".join(parts)
+
+
+def _read(document: Any) -> BenchmarkReport | AblationReport:
+    """Return the report of a document; only an ablation's has rows."""
+    if isinstance(document, Mapping) and "rows" in document:
+        return AblationReport.from_document(document)
+    return BenchmarkReport.from_document(document)
+
+
+def _protocol(protocol: Mapping[str, Any], versions: Mapping[str, str]) -> str:
+    """Return how the figures were taken, folded away."""
+    lines = []
+    for name, value in {**protocol, "versions": versions}.items():
+        text = value
+        if isinstance(value, Mapping):
+            text = "; ".join(f"{key.replace('_', ' ')}: {word}" for key, word in value.items())
+        if name != "command":
+            lines.append(f"- {name.replace('_', ' ')}: {_escaped(str(text))}")
+    return "<details><summary>Protocol</summary>\n\n" + "\n".join(lines) + "\n\n</details>\n"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(map(_escaped, cells)) + " |"
+
+
+def _escaped(text: str) -> str:
+    for character in "*|<":
+        text = text.replace(character, f"\\{character}")
+    return text
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
