@@ -10,7 +10,7 @@ One forward path for training and inference. What differs stands outside: losses
 policy and post-processing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -105,31 +105,55 @@ class PCVOS(nn.Module):
         Returns:
             Logits ``(B, K, T, H, W)``, objects in the order of ``memories``.
         """
+        passes = self.segment_frames(
+            features,
+            memories,
+            frames=frames,
+            settings=settings,
+            decode_at_once=decode_at_once,
+            clock=clock,
+        )
+        logits = list(passes)
+        merged = logits[0] if len(logits) == 1 else torch.cat(logits)
+        return merged.unflatten(0, (-1, frames)).transpose(1, 2)
+
+    def segment_frames(
+        self,
+        features: KeyFeatures,
+        memories: Sequence[Memory],
+        *,
+        frames: int,
+        settings: InferenceConfig,
+        decode_at_once: int | None = None,
+        clock: StageClock | None = None,
+    ) -> Iterator[Tensor]:
+        """Do what ``segment_clip`` does, a pass of the decoder at a time.
+
+        Logits of a long clip of many objects take gigabytes; one who needs them frame by
+        frame need not hold them. Arguments as ``segment_clip``.
+
+        Yields:
+            Logits ``(b, K, H, W)`` of the next ``b`` of the ``B * T`` frames.
+        """
         clock = clock or StageClock()
         with clock("memory_read"):
             readout = self._read(features, memories, frames, settings)
         with clock("refinement"):
             refined = self._refine(features, readout, frames, settings)
-        with clock("decoder"):
-            # (B, K, C_v, T, h, w) -> (B * T, K, C_v, h, w), a frame's objects adjoining
-            by_frame = readout.permute(0, 3, 1, 2, 4, 5).flatten(0, 1)
-            refined_by_frame = refined.permute(0, 3, 1, 2, 4, 5).flatten(0, 1)
-            total = by_frame.shape[0]
-            step = decode_at_once or total
-            logits = [
-                self.decoder(
-                    by_frame[i : i + step],
-                    refined_by_frame[i : i + step],
-                    self.decoder.image_part(
-                        features.query_value[i : i + step],
-                        features.f8[i : i + step],
-                        features.f4[i : i + step],
-                    ),
+        # (B, K, C_v, T, h, w) -> (B * T, K, C_v, h, w), a frame's objects adjoining
+        by_frame = readout.permute(0, 3, 1, 2, 4, 5).flatten(0, 1)
+        refined_by_frame = refined.permute(0, 3, 1, 2, 4, 5).flatten(0, 1)
+        total = by_frame.shape[0]
+        step = decode_at_once or total
+        for i in range(0, total, step):
+            with clock("decoder"):
+                image = self.decoder.image_part(
+                    features.query_value[i : i + step],
+                    features.f8[i : i + step],
+                    features.f4[i : i + step],
                 )
-                for i in range(0, total, step)
-            ]
-            merged = logits[0] if len(logits) == 1 else torch.cat(logits)
-            return merged.unflatten(0, (-1, frames)).transpose(1, 2)
+                logits = self.decoder(by_frame[i : i + step], refined_by_frame[i : i + step], image)
+            yield logits
 
     def _read(
         self,

@@ -4,8 +4,8 @@ Letters: B batch, T frames in a clip, K objects, C channels, H and W of the padd
 h = H / 16 and w = W / 16.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -116,6 +116,36 @@ class KeyFeatures:
             torch.cat([p.f4 for p in parts]),
         )
 
+    @classmethod
+    def collect(cls, parts: Iterable["KeyFeatures"], frames: int) -> "KeyFeatures":
+        """Put the frames of several passes together as they come, without gradients.
+
+        ``join`` needs all parts at once, and so twice the memory.
+
+        Args:
+            parts: Passes of ``frames`` frames together.
+            frames: B of the result.
+        """
+        whole: dict[str, Tensor | None] = {}
+        start = end = 0
+        for part in parts:
+            end = start + part.key.shape[0]
+            if end - start == frames:
+                return part
+            for field in fields(cls):
+                value: Tensor | None = getattr(part, field.name)
+                if value is None:
+                    whole[field.name] = None
+                    continue
+                if field.name not in whole:
+                    whole[field.name] = _room(value, frames)
+                room = whole[field.name]
+                assert room is not None, "a model has local keys on every frame or on none"
+                room[start:end] = value
+            start = end
+        assert end == frames, f"{end} frames came, not {frames}"
+        return cls(**whole)  # type: ignore[arg-type]
+
     def frame(self, index: int) -> "KeyFeatures":
         """Return the features of one frame, with ``B`` = 1."""
         s = slice(index, index + 1) if index != -1 else slice(-1, None)
@@ -123,6 +153,18 @@ class KeyFeatures:
         return KeyFeatures(
             self.key[s], local_key, self.query_value[s], self.f16[s], self.f8[s], self.f4[s]
         )
+
+
+def _room(like: Tensor, frames: int) -> Tensor:
+    """Return an empty tensor of more frames in the same memory format."""
+    last = torch.channels_last
+    keep = not like.is_contiguous() and like.is_contiguous(memory_format=last)
+    return torch.empty(
+        (frames, *like.shape[1:]),
+        dtype=like.dtype,
+        device=like.device,
+        memory_format=last if keep else torch.contiguous_format,
+    )
 
 
 @dataclass(frozen=True, slots=True)

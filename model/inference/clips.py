@@ -9,7 +9,7 @@ from torch import Tensor
 
 from model.config import STRIDE
 from model.ops.images import normalise
-from model.ops.padding import pad, padding_to_multiple
+from model.ops.padding import padding_to_multiple, unpad
 from model.types import Clip, ReferenceMask
 
 
@@ -98,12 +98,16 @@ def _clip(
     *,
     final: bool,
 ) -> Clip:
-    rgb = torch.stack(frames).permute(0, 3, 1, 2)
-    height, width = rgb.shape[-2:]
+    height, width = frames[0].shape[:2]
     padding = padding_to_multiple((height, width), STRIDE)
+    rows, columns = height + padding.top + padding.bottom, width + padding.left + padding.right
+    normalised = torch.zeros((len(frames), 3, rows, columns))
+    # Frame by frame into its place: long clips would be held three times otherwise.
+    for place, rgb in zip(unpad(normalised, padding), frames, strict=True):
+        place.copy_(normalise(rgb.permute(2, 0, 1)))
     return Clip(
         start=start,
-        frames=pad(normalise(rgb), padding),
+        frames=normalised,
         padding=padding,
         reference=references.get(start + len(frames) - 1),
         due=len(frames) == interval,

@@ -131,13 +131,13 @@ class ClipSegmenter:
 
     def _encode_key(self, frames: Tensor) -> KeyFeatures:
         """Encode the frames of a clip, a few at a time."""
-        passes = [self._model.encode_key(part) for part in frames.split(self._at_once)]
-        return KeyFeatures.join(passes)
+        passes = (self._model.encode_key(part) for part in frames.split(self._at_once))
+        return KeyFeatures.collect(passes, frames.shape[0])
 
     def _predict(self, features: KeyFeatures, frames: Tensor) -> Tensor:
         """Return ``(K + 1, T, H, W)`` for the objects in the memory."""
         memories = self._bank.memories()
-        logits = self._model.segment_clip(
+        passes = self._model.segment_frames(
             features,
             memories,
             frames=frames.shape[0],
@@ -145,11 +145,21 @@ class ClipSegmenter:
             decode_at_once=self._at_once,
             clock=self._clock,
         )
+        order = self._bank.object_ids()
+        probs = frames.new_empty((0, 0))
+        start = 0
+        for logits in passes:
+            with self._clock("aggregation"):
+                # Half precision has no 1 - 1e-7.
+                objects = self._registry.arrange(logits.transpose(0, 1).float().sigmoid(), order)
+                merged = soft_aggregate(objects)
+                if start == 0:
+                    probs = merged.new_empty((len(merged), frames.shape[0], *merged.shape[2:]))
+                end = start + merged.shape[1]
+                probs[:, start:end] = merged
+                start = end
         self._bank.count_usage(memories, frames.shape[0])
-        with self._clock("aggregation"):
-            probs = logits[0].float().sigmoid()  # Half precision has no 1 - 1e-7.
-            objects = self._registry.arrange(probs, self._bank.object_ids())
-            return soft_aggregate(objects)
+        return probs
 
     def _overrule(self, probs: Tensor, reference: ReferenceMask, padding: Padding) -> Tensor:
         """Merge a reference mask into the last frame of ``(K + 1, T, H, W)``.

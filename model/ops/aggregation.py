@@ -23,4 +23,5 @@ def soft_aggregate(object_probs: Tensor, *, dim: int = 0) -> Tensor:
     background = (1 - object_probs).prod(dim=dim, keepdim=True)
     probs = torch.cat((background, object_probs), dim=dim)
     probs = probs.clamp(PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN)
-    return torch.softmax(torch.log(probs / (1 - probs)), dim=dim)
+    odds = probs / (1 - probs)  # At most 1e7, so sums neither overflow nor need logarithms.
+    return odds / odds.sum(dim, keepdim=True)
