@@ -43,6 +43,7 @@ class Diagnosis:
         packages: Version of each module; ``None`` where it cannot be imported.
         torch: Threads, CPU instructions, CUDA version; empty without torch.
         devices: What ``--device`` can be, with names.
+        engines: What ``--engine`` can be, with versions; ``None`` where one does not work.
         ffmpeg: As ``CodecSupport``; empty without PyAV.
         weights: Name, file, SHA-256 and whether it is what the manifest says.
         folder: The current folder: whether it can be written to, and MB left.
@@ -57,6 +58,7 @@ class Diagnosis:
     packages: dict[str, str | None] = field(default_factory=dict)
     torch: dict[str, Any] = field(default_factory=dict)
     devices: dict[str, str] = field(default_factory=dict)
+    engines: dict[str, str | None] = field(default_factory=dict)
     ffmpeg: dict[str, Any] = field(default_factory=dict)
     weights: list[dict[str, Any]] = field(default_factory=list)
     folder: dict[str, Any] = field(default_factory=dict)
@@ -86,6 +88,7 @@ def diagnose() -> Diagnosis:
         "system": _system,
         "packages": _packages,
         "torch": _torch,
+        "engines": _engines,
         "FFmpeg": _ffmpeg,
         "weights": _weights,
         "current folder": _folder,
@@ -170,6 +173,21 @@ def _torch(found: Diagnosis) -> None:
             found.devices[f"cuda:{index}"] = f"{torch.cuda.get_device_name(index)}, {memory} MB"
     if torch.backends.mps.is_available():
         found.devices["mps"] = "Apple GPU"
+
+
+def _engines(found: Diagnosis) -> None:
+    number = found.packages.get("torch")
+    if number is None:
+        return
+    from model.errors import EngineError
+    from model.inference.engine import check_onnxruntime, onnxruntime_version
+
+    found.engines = {"torch": number, "onnxruntime": None}
+    try:
+        check_onnxruntime()
+        found.engines["onnxruntime"] = onnxruntime_version()
+    except EngineError as error:
+        found.warnings.append(f"onnxruntime: torch runs the network, slower: {error.message}")
 
 
 def _ffmpeg(found: Diagnosis) -> None:

@@ -32,7 +32,7 @@ def run_identity(
         references: Reference masks at the working size.
         record: The settings, with the SHA-256 of the weights.
         device: What the model runs on; another one rounds differently.
-        threads: CPU threads of torch, for the same reason; ``None`` for torch's own choice.
+        threads: CPU threads, for the same reason; ``None`` for torch's own choice.
     """
     masks = hashlib.sha256()
     for reference in references:

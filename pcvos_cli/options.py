@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from model.config import PRESETS, InferenceConfig
-from pcvos_cli.settings import FORMATS, DeviceName, SegmentSettings
+from pcvos_cli.settings import FORMATS, DeviceName, EngineName, SegmentSettings
 
 INFERENCE = InferenceConfig()
 SETTINGS = SegmentSettings()
@@ -36,6 +36,14 @@ Model = Annotated[
 Device = Annotated[
     DeviceName,
     typer.Option("--device", help="auto: CUDA, then MPS, then CPU.", rich_help_panel=_MODEL),
+]
+Engine = Annotated[
+    EngineName,
+    typer.Option(
+        "--engine",
+        help="What runs the network. auto: ONNX Runtime on a CPU, else torch.",
+        rich_help_panel=_MODEL,
+    ),
 ]
 Amp = Annotated[
     bool,

@@ -61,7 +61,8 @@ def segment_video(
 
     Raises:
         ConfigError: An unknown model, a device that is not there or has no half precision,
-            a range of frames that is not in the video.
+            an engine that is not there or cannot run the network, a range of frames that is
+            not in the video.
         InputError: The input is missing, unreadable or holds no frame; with ``strict``, it
             is damaged. Where it cannot be read to its end, the results of the frames before
             are written first.
@@ -260,6 +261,7 @@ def _segment(
         settings=job.record,
         versions=package_versions(),
         device=device_name(job.device),
+        engine=plan.engine,
         threads=torch.get_num_threads(),
         identity=identity_digest(job.identity),
         notes=(*plan.notes, *writer_notes(writers)),

@@ -11,8 +11,10 @@ from model.build import MASK_BLOCK
 from model.checkpoint import load_checkpoint, model_from
 from model.config import STRIDE, PCVOSConfig
 from model.errors import ConfigError, MaskError, OutputError, WeightsError
+from model.network.folding import fold_batch_norms
 from model.pcvos import PCVOS
 from model.types import ReferenceMask
+from pcvos_cli.engines import start_engine
 from pcvos_cli.identity import run_identity
 from pcvos_cli.masks.palette import MAX_PALETTE_ID
 from pcvos_cli.masks.reference import LoadedMask, load_references, resize_nearest
@@ -32,7 +34,7 @@ class Job:
         plan: What will be done, in words and numbers.
         frames: Which part of the source is segmented.
         references: Reference masks at the working size, by frame index.
-        model: The network, on ``device``.
+        model: The network, on ``device``, as the engine runs it.
         device: Where it runs.
         inputs: Files and folders that the run reads.
         record: The settings as JSON-able values, with the weights' name and SHA-256.
@@ -55,8 +57,8 @@ def prepare(
     """Read the masks, load the weights, choose the device, work out the clips.
 
     Raises:
-        ConfigError: An unknown model, a device that is not there or cannot do what is
-            asked, a range of frames that is not in the video.
+        ConfigError: An unknown model, a device or an engine that is not there or cannot do
+            what is asked, a range of frames that is not in the video.
         MaskError: A mask cannot be understood or does not fit the video.
         OutputError: An object id does not fit a format that is asked for.
         WeightsError: Weights are missing, corrupt or of another architecture.
@@ -99,6 +101,17 @@ def prepare(
     memory_frames = bounded_memory(
         memory_frames, settings.inference.max_memory_frames, len(references)
     )
+    model = model_from(checkpoint, name=str(weights.path))
+    fold_batch_norms(model)
+    engine = start_engine(
+        settings.engine,
+        model.to(device),
+        device=device,
+        threads=settings.threads,
+        weights=checkpoint.sha256,
+        objects=len(references[min(references)].object_ids),
+        size=size,
+    )
     plan = RunPlan(
         input=str(info.path),
         output=str(output),
@@ -115,7 +128,8 @@ def prepare(
         expected_memory_mb=memory_megabytes(config, memory_frames, size, len(object_ids)),
         weights=weights.name,
         device=str(device),
-        notes=tuple(f"{mask.path}: {note}" for mask in given for note in mask.notes),
+        engine=engine.name,
+        notes=(*(f"{mask.path}: {note}" for mask in given for note in mask.notes), *engine.notes),
     )
     record = {
         **asdict(settings.inference),
@@ -128,15 +142,15 @@ def prepare(
         "end": frames.last,
         "backward": settings.backward,
         "amp": settings.amp,
+        "engine": engine.name,
         "strict": settings.strict,
         "formats": list(settings.formats),
     }
-    model = model_from(checkpoint, name=str(weights.path)).to(device)
     inputs = (info.path, *(mask.path for mask in given))
     identity = run_identity(
         info, references.values(), record, device=device_name(device), threads=settings.threads
     )
-    return Job(plan, frames, references, model, device, inputs, record, identity)
+    return Job(plan, frames, references, engine.model, device, inputs, record, identity)
 
 
 def _check_palette(masks: Iterable[LoadedMask]) -> None:

@@ -9,7 +9,16 @@ from typing import Any
 
 from pcvos_cli.masks.output import write_whole
 
-_PACKAGES = ("pcvos", "torch", "torchvision", "timm", "av", "numpy", "opencv-python-headless")
+_PACKAGES = (
+    "pcvos",
+    "torch",
+    "torchvision",
+    "timm",
+    "onnxruntime",
+    "av",
+    "numpy",
+    "opencv-python-headless",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +43,9 @@ class RunPlan:
         expected_memory_mb: Size of that memory with these weights' widths, in MB, or ``None``.
         weights: Name of the weights.
         device: Where the model runs.
-        notes: How the masks were understood (void values, colours, a resize).
+        engine: What runs it: ``torch`` or ``onnxruntime``.
+        notes: How the masks were understood (void values, colours, a resize), and why the
+            engine is not the fastest for this device.
     """
 
     input: str
@@ -52,6 +63,7 @@ class RunPlan:
     expected_memory_mb: float | None
     weights: str
     device: str
+    engine: str
     notes: tuple[str, ...]
     resume_at: int | None = None
 
@@ -87,7 +99,8 @@ class SegmentReport:
         settings: What was chosen, with the weights' name and SHA-256.
         versions: Of Python and the packages that decide the result.
         device: What the model ran on.
-        threads: CPU threads of torch.
+        engine: What ran it: ``torch`` or ``onnxruntime``.
+        threads: CPU threads of torch and the engine.
         identity: SHA-256 of all that decides the results; equal for a run and its resumption.
         notes: How the masks were understood, and what is special about the outputs.
         warnings: What is damaged in the input.
@@ -113,6 +126,7 @@ class SegmentReport:
     settings: dict[str, Any]
     versions: dict[str, str]
     device: str
+    engine: str
     threads: int
     identity: str
     notes: tuple[str, ...]

@@ -11,6 +11,8 @@ from model.errors import ConfigError
 FORMATS = ("png", "rle", "overlay", "scores")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+ENGINES = ("auto", "torch", "onnxruntime")
+EngineName = Literal["auto", "torch", "onnxruntime"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,9 @@ class SegmentSettings:
         weights: A weights file; ``None`` for the shipped ones of ``model``.
         model: Preset name; ``None`` for whatever ``weights`` holds, or else the default.
         device: ``auto`` takes CUDA, then MPS, then the CPU.
-        threads: CPU threads of torch; ``None`` leaves torch's own choice.
+        engine: What runs key encoder and decoder. ``auto`` takes ONNX Runtime on a CPU, if it
+            works here, else torch.
+        threads: CPU threads of torch and the engine; ``None`` leaves torch's own choice.
         formats: Which outputs to write, a subset of ``FORMATS``.
         resume: Go on where an unfinished run with the same settings ended, if there is one.
         overwrite: Replace what an earlier run left in the output folder.
@@ -45,6 +49,7 @@ class SegmentSettings:
     weights: Path | None = None
     model: str | None = None
     device: DeviceName = "auto"
+    engine: EngineName = "auto"
     threads: int | None = None
     formats: tuple[str, ...] = ("png", "rle", "overlay")
     resume: bool = False
@@ -76,6 +81,8 @@ class SegmentSettings:
             raise ConfigError(f"--fps must be above 0, got {self.fps}")
         if self.device not in DEVICES:
             raise ConfigError(f"--device {self.device}: choose one of {', '.join(DEVICES)}")
+        if self.engine not in ENGINES:
+            raise ConfigError(f"--engine {self.engine}: choose one of {', '.join(ENGINES)}")
         unknown = [name for name in self.formats if name not in FORMATS]
         if unknown or not self.formats:
             raise ConfigError(

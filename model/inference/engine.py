@@ -50,6 +50,22 @@ def onnxruntime_version() -> str | None:
         return None
 
 
+def check_onnxruntime() -> None:
+    """Export the smallest network and load it, which is all that has to work.
+
+    Raises:
+        EngineError: Saying what does not.
+    """
+    _require_onnxruntime()
+    with _lock:
+        _open_session(nn.Conv2d(1, 1, 1), (torch.zeros(1, 1, 1, 1),), threads=1)
+
+
+def _require_onnxruntime() -> None:
+    if onnxruntime_version() is None:
+        raise EngineError("onnxruntime is not installed", hint="pip install onnxruntime")
+
+
 def with_onnxruntime(
     model: PCVOS, *, threads: int, weights: str = "", warm_up: tuple[int, int, int] | None = None
 ) -> PCVOS:
@@ -70,6 +86,7 @@ def with_onnxruntime(
         EngineError: ONNX Runtime is missing, or cannot run these modules; without
             ``warm_up`` it is raised by the first frame.
     """
+    _require_onnxruntime()
     identity = weights or object()
     decoder = OnnxDecoder(model.decoder, threads=threads, identity=identity)
     onnx_model = PCVOS(
@@ -82,8 +99,6 @@ def with_onnxruntime(
         refinement=model.refinement,
         decoder=cast(Decoder, decoder),
     ).eval()
-    if onnxruntime_version() is None:
-        raise EngineError("onnxruntime is not installed", hint="pip install onnxruntime")
     if warm_up is not None:
         _warm_up(onnx_model, *warm_up)
     return onnx_model

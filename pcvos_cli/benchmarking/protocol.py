@@ -27,13 +27,16 @@ def benchmark_protocol(settings: BenchmarkSettings, job: Job, frames: int) -> di
         "weights_sha256": job.record["weights_sha256"],
         "top_k": inference.top_k,
         "progressive_interval": inference.progressive_interval,
+        "max_memory_frames": inference.max_memory_frames,
         "half_precision": settings.segment.amp,
+        "engine": job.plan.engine,
         "repeats": settings.repeats,
         "warm_up": "before the repeats, the first frame and one clip, of each kind of run",
         "model_fps": "all frames by the seconds in ClipSegmenter, fed from memory; CUDA is waited "
         "for at both ends of every stage",
         "end_to_end_fps": "all frames by the seconds from the first frame's decoding to the last "
-        f"file's closing ({', '.join(settings.segment.formats)}); weights are loaded before",
+        f"file's closing ({', '.join(settings.segment.formats)}); weights are loaded, and the "
+        "engine is started, before",
         "spread": "median (lowest..highest) of the repeats",
         "peak_memory": "resident size of the process during the model's own runs, the clip's "
         "frames included"

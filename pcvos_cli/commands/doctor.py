@@ -43,6 +43,8 @@ def describe(found: "Diagnosis") -> list[str]:
             f"{torch['threads']} threads, {torch['cpu_capability']}, CUDA {torch['cuda'] or 'none'}"
         )
         lines["devices"] = "; ".join(f"{name} ({what})" for name, what in found.devices.items())
+    if found.engines:
+        lines["engines"] = ", ".join(f"{n} {v or 'NOT USABLE'}" for n, v in found.engines.items())
     if ffmpeg:
         libraries = ", ".join(f"{name} {number}" for name, number in ffmpeg["libraries"].items())
         lines["ffmpeg"] = f"{ffmpeg['ffmpeg'] or 'version not given'}: {libraries}"

@@ -102,6 +102,7 @@ def evaluate(
     weights: options.Weights = SETTINGS.weights,
     model: options.Model = SETTINGS.model,
     device: options.Device = SETTINGS.device,
+    engine: options.Engine = SETTINGS.engine,
     threads: options.Threads = SETTINGS.threads,
     interval: options.Interval = INFERENCE.interval,
     top_k: options.TopK = str(INFERENCE.top_k),
@@ -137,6 +138,7 @@ def evaluate(
         weights=weights,
         model=model,
         device=device,
+        engine=engine,
         threads=threads,
     )
     made_by: dict[str, Any] = {}

@@ -101,6 +101,7 @@ def segment(
     weights: options.Weights = SETTINGS.weights,
     model: options.Model = SETTINGS.model,
     device: options.Device = SETTINGS.device,
+    engine: options.Engine = SETTINGS.engine,
     amp: options.Amp = SETTINGS.amp,
     threads: options.Threads = SETTINGS.threads,
     interval: options.Interval = INFERENCE.interval,
@@ -128,6 +129,7 @@ def segment(
         weights=weights,
         model=model,
         device=device,
+        engine=engine,
         threads=threads,
         formats=SETTINGS.formats if formats is None else options.parse_formats(formats),
         resume=resume,
@@ -245,7 +247,7 @@ def summarise(report: "SegmentReport") -> list[str]:
         *where,
         f"{report.frames} frames, {objects} {ids}, {report.fps_end_to_end:.2f} FPS "
         f"({report.fps_model:.2f} FPS model alone), peak {report.peak_memory_mb:.0f} MB "
-        f"on {report.device}",
+        f"on {report.device} ({report.engine})",
     ]
 
 
@@ -266,7 +268,7 @@ def describe(plan: "RunPlan") -> list[str]:
         f" objects  {references}",
         f"   clips  {unknown if plan.clips is None else plan.clips}",
         f"  memory  {memory}",
-        f" weights  {plan.weights} on {plan.device}",
+        f" weights  {plan.weights} on {plan.device}, run by {plan.engine}",
         f"  output  {plan.output}"
         f"{'' if plan.resume_at is None else f', resumed at frame {plan.resume_at}'}",
     ]

@@ -200,6 +200,7 @@ def describe_making(dataset: TruthDataset, settings: SegmentSettings) -> dict[st
         "short_edge": settings.size,
         **asdict(settings.inference),
         **({"amp": True} if settings.amp else {}),
+        **({"engine": settings.engine} if settings.engine != "auto" else {}),
     }
 
 
