@@ -46,8 +46,9 @@ class Trend:
         Args:
             what: One of what grows.
         """
+        fixed, each = 1000 * self.fixed, 1000 * self.each
         return (
-            f"{1000 * self.fixed:.2f} ms a frame + {1000 * self.each:.3f} ms for each {what}"
+            f"{fixed:.2f} ms a frame {'-' if each < 0 else '+'} {abs(each):.3f} ms for each {what}"
             f" (R² {self.r_squared:.3f}, {self.counts[0]} to {self.counts[-1]})"
         )
 

@@ -56,7 +56,7 @@ def evaluate(
             "--seen",
             metavar="FILE",
             help="YouTube-VOS: seen categories, a meta.json or one a line. Default: those of "
-            "ROOT/train/meta.json, else the published list.",
+            "ROOT/train/meta.json, else a built-in list.",
         ),
     ] = None,
     jobs: Annotated[
