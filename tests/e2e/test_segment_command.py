@@ -221,6 +221,9 @@ def test_overwrite_leaves_nothing_of_the_longer_run_before(
         "--format", "png")  # fmt: skip
     found = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
     assert found == {"masks/00000.png", "masks/00001.png", "run.json", "notes.txt"}
+    run(shorter, "--mask", mask, "--weights", lite_weights, "-o", out, "--overwrite",
+        "--format", "rle")  # fmt: skip
+    assert {p.name for p in out.iterdir()} == {"masks.json", "run.json", "notes.txt"}
 
 
 def test_dry_run_says_what_would_be_done_and_writes_nothing(

@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from model.errors import MaskError
+from pcvos_cli.masks.palette import voc_palette
 from pcvos_cli.masks.reference import read_reference, resize_nearest
 from pcvos_cli.masks.writers import OverlayWriter, PaletteWriter, RLEWriter
 from pcvos_cli.video.folder import natural_key
@@ -110,17 +113,60 @@ def test_resize_takes_only_values_that_are_there(
 
 
 @few
-@given(st.permutations([1, 2, 3, 4]))
-def test_storing_a_mask_in_another_mode_changes_nothing(order: list[int]) -> None:
-    labels = np.zeros((30, 46), np.int32)
-    for number, object_id in enumerate(order):
-        labels[5:25, 2 + 11 * number : 12 + 11 * number] = object_id
+@given(
+    st.tuples(st.integers(1, 4), st.integers(1, 4)).flatmap(
+        lambda grid: st.lists(
+            st.integers(0, 254), min_size=grid[0] * grid[1], max_size=grid[0] * grid[1]
+        ).map(lambda ids: np.reshape(ids, grid))
+    ),
+    st.integers(6, 9),
+)
+def test_storing_a_mask_in_another_mode_changes_nothing(
+    blocks: NDArray[np.int64], side: int
+) -> None:
+    blocks[0, 0] = blocks[0, 0] or 1
+    labels = np.kron(blocks, np.ones((side, side), np.int64)).astype(np.int32)
+    size = (labels.shape[0], labels.shape[1])
     small = labels.astype(np.uint8)
+    palette = voc_palette().astype(np.uint8)
+    indexed = Image.fromarray(small)
+    indexed.putpalette(palette.tobytes())
+    alpha = np.where(small > 0, 255, 0).astype(np.uint8)
+    images = {
+        "palette": indexed,
+        "grey": Image.fromarray(small),
+        "grey with alpha": Image.fromarray(np.dstack([small, alpha])),
+        "16-bit": Image.fromarray(labels.astype(np.uint16)),
+        "grey as RGB": Image.fromarray(np.dstack([small] * 3)),
+    }
+    colours = palette[small]
+    if np.ptp(
+        colours, axis=2
+    ).any():  # Of grey colours alone nobody can tell that they are colours.
+        images["RGB of the palette"] = Image.fromarray(colours)
+        images["RGBA of the palette"] = Image.fromarray(np.dstack([colours, alpha]))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.png"
-        for image in (Image.fromarray(small), Image.fromarray(labels.astype(np.uint16))):
+        for name, image in images.items():
             image.save(path)
-            assert np.array_equal(read_reference(path, 0, (30, 46)).labels, labels)
+            mask = read_reference(path, 0, size)
+            assert np.array_equal(mask.labels, labels), name
+            assert mask.object_ids == tuple(np.unique(blocks[blocks > 0]).tolist()), name
+
+
+@few
+@given(SIZES, SIZES)
+def test_a_mask_of_another_size_is_refused_or_resized_to_the_frame(
+    size: tuple[int, int], frame_size: tuple[int, int]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "m.png"
+        Image.fromarray(np.full(size, 9, np.uint8)).save(path)
+        if size != frame_size:
+            with pytest.raises(MaskError, match=f"{size[1]}x{size[0]}.*{frame_size[1]}x"):
+                read_reference(path, 0, frame_size)
+        mask = read_reference(path, 0, frame_size, resize=True)
+    assert np.array_equal(mask.labels, np.full(frame_size, 9))
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=2, max_size=20, unique=True))
