@@ -183,7 +183,9 @@ class BackgroundWriter:
         Raises:
             OutputError: A writer failed on this or an earlier frame.
         """
-        self._put((frame, labels, probs))
+        seen = labels.view()
+        seen.flags.writeable = False  # So that two writers may share the RLEs of it.
+        self._put((frame, seen, probs))
 
     def then(self, action: Callable[[], None]) -> None:
         """Queue a call, made in the writers' thread once all frames before are written.

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from model.errors import OutputError
+from pcvos_cli.masks import coco
 from pcvos_cli.masks.label_journal import LabelJournal, read_journal
 from pcvos_cli.video.source import Frame
 
@@ -55,3 +56,32 @@ def test_what_no_state_names_is_cut_off(tmp_path: Path) -> None:
 def test_a_journal_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         LabelJournal(tmp_path / "no" / "labels.jsonl")
+
+
+def test_a_map_that_cannot_change_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[int] = []
+    encode_mask = coco.encode_mask
+    monkeypatch.setattr(coco, "encode_mask", lambda m: (encoded.append(1), encode_mask(m))[1])
+    labels = np.zeros((20, 30), np.int32)
+    labels[3:9, 4:7] = 5
+    first = coco.encode_labels(labels)
+    labels[3:9, 4:8] = 5
+    assert coco.encode_labels(labels) != first, "it was changed, so it is encoded again"
+    labels.flags.writeable = False
+    before = len(encoded)
+    again = [coco.encode_labels(labels) for _ in range(3)]
+    assert len(encoded) == before + 1
+    assert again[0] == again[1] == again[2]
+    assert coco.encode_labels(labels.copy()) == again[0]
+
+
+@pytest.mark.parametrize("large", [255, 256, 70_000])
+def test_ids_that_fit_no_byte_are_encoded_alike(large: int) -> None:
+    small = np.zeros((20, 31), np.int32)
+    small[2:12, 5:9] = 3
+    small[12:14, 5:30] = 4
+    codes = coco.encode_labels(small)
+    others = coco.encode_labels(np.where(small == 4, large, small).astype(np.int32))
+    assert list(codes) == [3, 4]
+    assert list(others) == [3, large]
+    assert list(codes.values()) == list(others.values())
