@@ -49,7 +49,8 @@ def test_frames_of_one_s_own(here: Path) -> None:
     found = [np.array(Image.open(here / f"{index:05}.png")) for index in range(FRAMES)]
     np.testing.assert_array_equal(found[0], square(value=4))
     # The same as the command makes of the same frames.
-    assert pcvos("segment", "frames", "--mask", "first.png", "-f", "png").exit_code == 0
+    arguments = ("frames", "--mask", "first.png", "-f", "png", "--engine", "torch")
+    assert pcvos("segment", *arguments).exit_code == 0
     for index, labels in enumerate(found):
         np.testing.assert_array_equal(
             labels, read_labels(here / "frames_masks" / "masks" / f"{index:05}.png")
