@@ -1,6 +1,7 @@
 """The figures of a benchmark, as PNG."""
 
 import io
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from pcvos_cli.benchmarking.ablation_report import AblationReport
 from pcvos_cli.benchmarking.curves import Curve
 from pcvos_cli.benchmarking.report import BenchmarkReport, Machine, Measurement
 from pcvos_cli.masks.output import make_directory, write_whole
+
+_MARKERS = "os^Dv*"
+"""Curves differ by more than their colour."""
 
 
 def draw_report(
@@ -46,28 +50,32 @@ def _speed_figure(report: BenchmarkReport) -> Figure:
     figure.suptitle(_setup(report.protocol["model"], report.machine))
     alone, whole = figure.subplots(1, 2, sharey=True)
     for axes, title in ((alone, "model alone"), (whole, "end to end")):
-        for name, line in _lines(report).items():
+        curves = zip(_lines(report).items(), itertools.cycle(_MARKERS), strict=False)
+        for (name, line), marker in curves:
             speeds = [m.fps_model if axes is alone else m.fps_end_to_end for m in line]
             medians = [speed.median for speed in speeds]
             below = [speed.median - speed.low for speed in speeds]
             above = [speed.high - speed.median for speed in speeds]
             x = [m.interval for m in line]
-            axes.errorbar(x, medians, (below, above), marker="o", capsize=3, label=name)
+            axes.errorbar(x, medians, (below, above), marker=marker, capsize=3, label=name)
         axes.set_title(title)
         axes.set_xlabel("clip length L")
         axes.set_xticks(sorted({m.interval for m in report.measurements}))
         _log_axis(axes, "y")
     alone.set_ylabel("FPS")
-    whole.legend()
+    # Outside, where it hides nothing: finding the best place inside can take seconds.
+    figure.legend(*whole.get_legend_handles_labels(), loc="outside right upper")
     return figure
 
 
 def _accuracy_figure(report: BenchmarkReport | AblationReport, curves: Sequence[Curve]) -> Figure:
-    figure = Figure(figsize=(8, 5.4), layout="constrained")
+    figure = Figure(figsize=(9.5, 5.4), layout="constrained")
     axes = figure.subplots()
-    for curve in curves:
+    axes.margins(x=0.08)
+    for curve, marker in zip(curves, itertools.cycle(_MARKERS), strict=False):
         fps = [point.fps for point in curve.points]
-        axes.plot(fps, [point.score for point in curve.points], marker="o", label=curve.name)
+        scores = [point.score for point in curve.points]
+        axes.plot(fps, scores, marker=marker, label=curve.name)
         for point in curve.points:
             axes.annotate(
                 f"L={point.interval}",
@@ -91,7 +99,7 @@ def _accuracy_figure(report: BenchmarkReport | AblationReport, curves: Sequence[
     marks = report.marks
     if marks:
         figure.supxlabel("\n".join(f"{sign} {mark}" for mark, sign in marks.items()), fontsize=7)
-    axes.legend()
+    figure.legend(loc="outside right upper")
     return figure
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.config import STCN_R50
 from pcvos_cli.benchmarking.report import SWITCHED, BenchmarkReport
 from tests.support.cli import pcvos, write_mask
 from tests.support.datasets import moving, write_davis2016, write_davis2017
@@ -132,6 +131,8 @@ def test_accuracy_is_that_of_evaluate(lite_weights: Path, tmp_path: Path, datase
         (("--video", "v.mp4"), 2, "--mask"),
         (("--root", "."), 2, "--dataset"),
         (("--objects", "300"), 2, "too many"),
+        (("--untrained",), 2, "--weights"),
+        (("--score", "j"), 2, "--root"),
     ],
 )
 def test_wrong_arguments_are_refused(lite_weights: Path, arguments, code: int, words: str):
@@ -149,16 +150,17 @@ def test_a_mask_with_fewer_objects_is_refused(lite_weights: Path, tmp_path: Path
     assert "has 1" in result.stderr
 
 
-def test_what_a_model_lacks_cannot_be_switched_off(tmp_path: Path):
-    import torch
+def test_a_model_whose_weights_are_not_at_hand_is_measured_untrained():
+    result = pcvos("benchmark", "--untrained", *TINY, "--intervals", "2", "--json")
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert document["protocol"]["weights"] == "untrained-pcvos-lite.safetensors"
+    assert document["protocol"]["command"].startswith("pcvos ")
+    assert document["measurements"][0]["fps_model"]["low"] > 0
 
-    from model.build import build_pcvos
-    from model.checkpoint import save_checkpoint
 
-    with torch.random.fork_rng(devices=[]):
-        model = build_pcvos(STCN_R50)
-    weights = tmp_path / "stcn.safetensors"
-    save_checkpoint(weights, model.config, model.state_dict(), {"source": "random, for tests"})
-    result = pcvos("benchmark", "--weights", weights, *TINY, "--variants", "stcn-like")
+def test_what_a_model_lacks_cannot_be_switched_off():
+    arguments = ("--model", "stcn-r50", "--untrained", "--variants", "stcn-like")
+    result = pcvos("benchmark", *TINY, *arguments)
     assert result.exit_code == 2
     assert "no refinement" in result.stderr

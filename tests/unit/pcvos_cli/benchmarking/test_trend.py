@@ -28,6 +28,12 @@ def test_noise_is_fitted_as_numpy_does():
     assert trend.r_squared == pytest.approx(np.corrcoef(counts, seconds)[0, 1] ** 2)
 
 
+def test_a_falling_line_is_told_with_a_minus():
+    assert "500.00 ms a frame - 100.000 ms for each object" in Trend.fit(
+        [1, 2], [0.4, 0.3]
+    ).describe("object")
+
+
 def test_equal_seconds_are_a_level_line():
     trend = Trend.fit([1, 2, 3], [0.25, 0.25, 0.25])
     assert (trend.fixed, trend.each, trend.r_squared) == (0.25, 0, 1)
