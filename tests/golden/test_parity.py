@@ -1,5 +1,6 @@
 """The paper's network gives the published implementation's numbers (shared/parity)."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from PIL import Image
 from model.checkpoint import import_published, model_from, save_checkpoint
 from model.config import InferenceConfig
 from model.inference.clips import iter_clips
+from model.inference.engine import with_onnxruntime
 from model.inference.segmenter import ClipSegmenter
+from model.network.folding import fold_batch_norms
 from model.pcvos import PCVOS
 from model.types import ReferenceMask
 from tests.support.cli import pcvos
@@ -98,6 +101,18 @@ def weights(published: Path) -> Path:
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_segmenter_gives_the_published_numbers(name: str, model: PCVOS) -> None:
+    check_segmenter(name, model)
+
+
+@pytest.mark.slow  # The command line's case below runs it by default.
+@pytest.mark.parametrize("name", CASES)
+def test_onnxruntime_gives_the_published_numbers(name: str, model: PCVOS) -> None:
+    folded = copy.deepcopy(model)
+    fold_batch_norms(folded)  # As the command line does.
+    check_segmenter(name, with_onnxruntime(folded, threads=torch.get_num_threads()))
+
+
+def check_segmenter(name: str, model: PCVOS) -> None:
     case = read_case(name)
     segmenter = ClipSegmenter(model, case.settings)
     frames = []
