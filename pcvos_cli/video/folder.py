@@ -88,7 +88,14 @@ class FolderSource:
         for index, file in enumerate(self._files[first:], first):
             if self._closed:
                 return
-            yield Frame(index=index, name=file.stem, pts=index, rgb=read_rgb(file))
+            rgb = read_rgb(file)
+            if rgb.shape[:2] != self._info.coded_size:  # EXIF behind a PNG's picture turns it
+                raise InputError(
+                    f"{file}: is {rgb.shape[1]}x{rgb.shape[0]} once it is turned upright, but "
+                    f"the video is {self._info.width}x{self._info.height}",
+                    hint="save it upright, without an EXIF orientation",
+                )
+            yield Frame(index=index, name=file.stem, pts=index, rgb=rgb)
 
     def close(self) -> None:
         """End every iteration. Safe to call twice."""
@@ -192,7 +199,8 @@ def _upright_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            turned = image.getexif().get(0x0112, 1) in {5, 6, 7, 8}
+            # The base class's: that of PNG decodes the picture, to look for EXIF behind it.
+            turned = Image.Image.getexif(image).get(0x0112, 1) in {5, 6, 7, 8}
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(
             f"{path}: not a readable image ({error})", hint="replace or remove this file"

@@ -104,3 +104,26 @@ def test_closed_source_ends(tmp_path: Path) -> None:
     assert list(running) == []
     with pytest.raises(ValueError, match="closed"):
         iter(source)
+
+
+def test_opening_decodes_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for index, suffix in enumerate(("png", "jpg", "bmp", "webp")):
+        Image.new("RGB", (6, 4)).save(tmp_path / f"{index}.{suffix}")
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda _: pytest.fail("decoded"))
+    assert FolderSource(tmp_path).info.frame_count == 4
+
+
+def test_an_orientation_behind_the_picture_is_told(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "0.png"
+    Image.new("RGB", (6, 4)).save(path, exif=exif)
+    content = path.read_bytes()
+    start = content.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(content[start : start + 4], "big")
+    chunk, rest = content[start:end], content[:start] + content[end:]
+    tail = rest.index(b"IEND") - 4
+    assert [f.rgb.shape for f in FolderSource(tmp_path)] == [(6, 4, 3)]
+    path.write_bytes(rest[:tail] + chunk + rest[tail:])
+    with pytest.raises(InputError, match=r"0\.png: is 4x6 once it is turned upright"):
+        list(FolderSource(tmp_path))
