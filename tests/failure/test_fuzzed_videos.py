@@ -132,10 +132,13 @@ def test_a_video_gets_the_masks_of_its_upright_frames_at_its_times(
         np.testing.assert_array_equal(read_labels(of_video / "masks" / "00000.png"), labels)
         for path in (of_video / "masks").iterdir():
             assert path.read_bytes() == (of_frames / "masks" / path.name).read_bytes()
-        times = [time * time_base for time in pts]
+        times = times_of(video)
+        # A start that is not 0 goes into an edit list, which counts in milliseconds.
+        for time, written in zip(times, pts, strict=True):
+            assert abs(time - written * time_base) <= Fraction(1, 1000)
         masks = document(of_video / "masks.json")["info"]
         assert [time * Fraction(masks["time_base"]) for time in masks["pts"]] == times
-        assert times_of(of_video / "overlay.mp4") == times == times_of(video)
+        assert times_of(of_video / "overlay.mp4") == times
 
 
 # ---- cut
