@@ -16,6 +16,12 @@ TINY = ("--size", "32", "--repeats", "2", "--threads", "1")
 MODEL = {"key_encoder", "memory_read", "refinement", "decoder", "aggregation", "value_encoder"}
 
 
+@pytest.fixture(autouse=True)
+def small_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare each run the two seconds in which the machine's own rate is measured."""
+    monkeypatch.setattr("pcvos_cli.benchmarking.machine.MATRIX_SIDE", 128)
+
+
 def measure(weights: Path, *arguments: str | Path) -> Any:
     """Run with --json; stdout must hold one document and nothing else."""
     result = pcvos("benchmark", "--weights", weights, *TINY, *arguments, "--json")
