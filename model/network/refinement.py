@@ -1,8 +1,12 @@
 """Intra-clip refinement: a transformer over the frames of a clip (paper, section 3.4)."""
 
+import torch
 from torch import Tensor, nn
 
 from model.network.window_attention import Size3d, WindowAttention3d, WindowLayout
+
+FRAMES_AT_ONCE = 4
+"""Frames of an object that pass through a feed-forward network together."""
 
 
 class RefinementLayer(nn.Module):
@@ -38,7 +42,10 @@ class RefinementLayer(nn.Module):
         layout = WindowLayout.fit((t, h, w), self.window, shifted=self.shifted)
         affinity = self.attention.affinity(self.key_norm(local_key), layout)
         value = value + self.attention(affinity, self.value_norm(value), layout)
-        return value + self.mlp(self.mlp_norm(value))
+        # The hidden layer is four times as wide: a few frames at a time, not the whole clip.
+        maps = value.flatten(0, 1)
+        parts = [part + self.mlp(self.mlp_norm(part)) for part in maps.split(FRAMES_AT_ONCE)]
+        return torch.cat(parts).view_as(value)
 
 
 class IntraClipRefinement(nn.Module):
