@@ -76,7 +76,8 @@ def _pixels(
     """Return a frame as a tensor, or say what is wrong with it."""
     if isinstance(frame, np.ndarray):
         # torch shares memory; it takes neither read-only nor mirrored arrays.
-        frame = torch.from_numpy(np.require(frame, requirements=["C", "W"]))
+        whole = frame.flags.writeable and min(frame.strides, default=0) >= 0
+        frame = torch.from_numpy(frame if whole else frame.copy())
     shape = tuple(frame.shape)
     if len(shape) != 3 or shape[2] != 3:
         raise ValueError(f"frame {index} must be (H, W, 3), got {shape}")

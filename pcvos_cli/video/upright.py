@@ -52,4 +52,6 @@ class Turn:
             rgb = rgb.transpose(1, 0, 2)
         rows = slice(None, None, -1 if self.mirror_rows else 1)
         columns = slice(None, None, -1 if self.mirror_columns else 1)
-        return np.ascontiguousarray(rgb[rows, columns])
+        turned = rgb[rows, columns]
+        # ascontiguousarray keeps the negative stride of an axis of one pixel; torch refuses it.
+        return turned.copy() if min(turned.strides) < 0 else np.ascontiguousarray(turned)

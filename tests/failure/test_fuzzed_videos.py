@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -91,7 +91,7 @@ def arguments(lite_weights: Path, tmp_path: Path) -> list[str | Path]:
 @settings(
     max_examples=8,
     deadline=None,
-    phases=[Phase.generate],  # the others trace or repeat whole runs
+    phases=[Phase.explicit, Phase.generate],  # the others trace or repeat whole runs
 )
 @given(
     size=st.tuples(st.integers(1, 41), st.integers(1, 41)),
@@ -100,6 +100,7 @@ def arguments(lite_weights: Path, tmp_path: Path) -> list[str | Path]:
     start=st.integers(0, 40),
     steps=st.lists(st.integers(1, 30), max_size=4),
 )
+@example(size=(9, 1), rotation=270, time_base=Fraction(1, 25), start=0, steps=[])
 def test_a_video_gets_the_masks_of_its_upright_frames_at_its_times(
     lite_weights: Path,
     size: tuple[int, int],

@@ -58,7 +58,8 @@ def test_arrays_and_tensors_of_any_memory_layout_are_the_same_frames() -> None:
     locked.setflags(write=False)  # as PIL hands them out
     bgr_reversed = np.ascontiguousarray(rgb[..., ::-1])[..., ::-1]
     (expected,) = clips_of(rgb)
-    for frame in (locked, bgr_reversed, torch.from_numpy(rgb), torch.from_numpy(rgb) / 255):
+    turned = np.ascontiguousarray(rgb[::-1])[::-1]
+    for frame in (locked, bgr_reversed, turned, torch.from_numpy(rgb), torch.from_numpy(rgb) / 255):
         (found,) = clips_of(frame)
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
 
@@ -76,3 +77,11 @@ def test_arrays_and_tensors_of_any_memory_layout_are_the_same_frames() -> None:
 def test_frames_that_do_not_fit_are_named(shapes: list[tuple[int, ...]], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         clips_of(*(np.zeros(shape, np.uint8) for shape in shapes))
+
+
+def test_a_mirrored_axis_of_one_pixel_is_taken() -> None:
+    column = np.zeros((20, 1, 3), np.uint8)[:, ::-1]
+    assert column.flags.c_contiguous  # and yet its stride is negative
+    references = {0: ReferenceMask.from_labels(0, np.ones((20, 1), np.uint8))}
+    (clip,) = iter_clips([column], references, interval=2)
+    assert clip.frames.shape == (1, 3, 32, 16)
