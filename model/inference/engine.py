@@ -6,8 +6,8 @@ nothing to keep in step. ``with_onnxruntime`` puts the exported parts where the 
 refinement, value encoder) stays in torch; ``docs/decisions.md`` says what each would give.
 
 An export holds for fixed shapes, which lets the runtime choose layouts and fold all that does
-not depend on pixels: the same graph with open shapes was slower by a third. It takes half a
-second, so it is made anew by each process and never stored.
+not depend on pixels: the same graph with open shapes was slower by a third. It takes lite a
+second, r50 five, so it is made anew by each process and never stored.
 """
 
 import io
@@ -247,7 +247,7 @@ def _open_session(
 
         graph = io.BytesIO()
         with torch.inference_mode(), warnings.catch_warnings():
-            # torch's TorchScript exporter is deprecated, but it takes half a second and no
+            # torch's TorchScript exporter is deprecated, but it takes a second and no
             # other package. The one that follows it took 216 s for open shapes.
             warnings.simplefilter("ignore")
             torch.onnx.export(
