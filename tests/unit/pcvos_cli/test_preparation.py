@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from model.config import PCVOS_LITE
 from model.inference.clips import iter_clips
 from model.types import ReferenceMask
-from pcvos_cli.preparation import count_clips, memory_megabytes
+from pcvos_cli.preparation import bounded_memory, count_clips, memory_megabytes
 from pcvos_cli.video.working_size import resize_frame, working_size
 
 
@@ -57,3 +57,11 @@ def test_frames_are_resized_as_pillow_does() -> None:
     expected = np.asarray(Image.fromarray(rgb).resize((71, 40), Image.Resampling.BICUBIC))
     difference = resize_frame(rgb, (40, 71)).astype(int) - expected
     assert np.abs(difference).max() <= 1
+
+
+def test_a_bounded_memory_holds_references_and_the_newest_frame_in_any_case() -> None:
+    assert bounded_memory(None, 40, 1) is None
+    assert bounded_memory(100, None, 1) == 100
+    assert bounded_memory(30, 40, 1) == 30
+    assert bounded_memory(100, 40, 1) == 40
+    assert bounded_memory(100, 40, 60) == 61
