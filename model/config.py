@@ -49,6 +49,8 @@ class PCVOSConfig:
         key_kernel: Side of the key projection's kernel.
         decoder_kernel: Side of the decoder's skip and shortcut kernels.
         decoder_widths: Channels at strides 16, 8 and 4.
+        memory_decay: What a memory frame's similarities lose for each newer frame, in units
+            of the softmax's exponent. Reference frames lose nothing.
         refinement: ``None`` leaves intra-clip refinement out (STCN).
     """
 
@@ -65,17 +67,20 @@ class PCVOSConfig:
     key_kernel: int = 3
     decoder_kernel: int = 3
     decoder_widths: tuple[int, int, int] = (512, 256, 256)
+    memory_decay: float = 0.0
     refinement: RefinementConfig | None = RefinementConfig()
 
     def __post_init__(self) -> None:
         """Refuse shapes that no network can have.
 
         Raises:
-            ConfigError: If a width is not positive.
+            ConfigError: If a width is not positive or the decay negative.
         """
         widths = (self.key_width, self.value_width, self.query_value_width, *self.decoder_widths)
         if min(widths) < 1 or len(self.decoder_widths) != 3:
             raise ConfigError(f"{self.name}: widths must be positive and three, got {widths}")
+        if self.memory_decay < 0:
+            raise ConfigError(f"{self.name}: memory_decay must be at least 0")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-able values."""
@@ -121,6 +126,7 @@ PCVOS_LITE = PCVOSConfig(
     key_kernel=1,
     decoder_kernel=1,
     decoder_widths=(96, 48, 24),
+    memory_decay=0.15,
 )
 """The same method on a small ImageNet trunk, for CPUs."""
 

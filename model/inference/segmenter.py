@@ -43,7 +43,7 @@ class ClipSegmenter:
         self._device = torch.device(device)
         self._at_once = frames_at_once or (1 if self._device.type == "cpu" else 8)
         self._autocast = autocast
-        self._bank = MemoryBank(settings.max_memory_frames)
+        self._bank = MemoryBank(settings.max_memory_frames, model.config.memory_decay)
         self._registry = ObjectRegistry()
         self._clock = StageClock(synchronise=self._device.type == "cuda")
 

@@ -25,6 +25,7 @@ def read_memory(
     memory_value: Tensor,
     *,
     top_k: int | None = None,
+    handicap: Tensor | None = None,
     usage: Tensor | None = None,
 ) -> Tensor:
     """Read a value for every query location from the memory.
@@ -41,6 +42,8 @@ def read_memory(
             view of a contiguous ``(B, N, K, C_v)``, as ``MemoryBank`` keeps it.
         top_k: Keep the ``top_k`` best matches of each query location and renormalise
             over them. ``None``, or a value of ``N`` or more, keeps all.
+        handicap: ``(n,)`` float32 with n <= N: what the similarities of the first n memory
+            locations lose, in units of the softmax's exponent.
         usage: ``(n,)`` float32 with n <= N: to each of the first n memory locations the
             affinity is added that all query locations together gave it. Every query
             location gives 1, to all N. ``None`` counts nothing.
@@ -74,12 +77,25 @@ def read_memory(
     # Undoes the shrinking after the maximum is taken off; exactly 1 for ordinary keys.
     scale = (shrink * shrink).clamp(max=torch.finfo(torch.float32).max) / math.sqrt(width)
 
+    # -|q - m|^2 less |q|^2, which is the same for the whole memory and drops out.
+    offset = -(memory_key * memory_key).sum(1)  # (B, N)
+    if handicap is not None:
+        offset[:, : len(handicap)] -= handicap / scale
+
     rows = memory_value.permute(0, 3, 1, 2).flatten(2)  # (B, N, K * C_v)
     block = max(1, BLOCK_ELEMENTS // length)
     # Distances are differences of large numbers: half precision would lose them.
     with torch.autocast(query_key.device.type, enabled=False):
         readout = [
-            _read_block(query_key[b, :, m : m + block], memory_key[b], rows[b], scale, top_k, usage)
+            _read_block(
+                query_key[b, :, m : m + block],
+                memory_key[b],
+                offset[b],
+                rows[b],
+                scale,
+                top_k,
+                usage,
+            )
             for b in range(batch)
             for m in range(0, queries, block)
         ]
@@ -91,15 +107,14 @@ def read_memory(
 def _read_block(
     query_key: Tensor,
     memory_key: Tensor,
+    offset: Tensor,
     rows: Tensor,
     scale: Tensor,
     top_k: int | None,
     usage: Tensor | None,
 ) -> Tensor:
     """Read ``(m, D)`` for query keys ``(C_k, m)`` from rows ``(N, D)``."""
-    # -|q - m|^2 less |q|^2, which is the same for the whole memory and drops out.
-    squared = (memory_key * memory_key).sum(0)  # (N,)
-    similarity = torch.addmm(-squared[None], query_key.t(), memory_key, alpha=2.0)  # (m, N)
+    similarity = torch.addmm(offset[None], query_key.t(), memory_key, alpha=2.0)  # (m, N)
     if top_k is None or top_k >= memory_key.shape[-1]:
         # In this order nothing overflows whatever the keys: the largest exponent is 0.
         similarity = (similarity - similarity.amax(1, keepdim=True)) * scale

@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+OLDEST = 10
+"""Frames older than this, counted in memory frames, lose no more than it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -18,12 +21,15 @@ class Memory:
     Attributes:
         key: ``(B, C_k, N)``.
         value: ``(B, K, C_v, N)``.
+        handicap: ``(n,)``, what the similarities of the first n locations lose, in units of
+            the softmax's exponent; ``None``: nothing.
         usage: ``(n,)`` float32, the affinity that each of the first n locations received;
             ``None`` where nobody wants to know.
     """
 
     key: Tensor
     value: Tensor
+    handicap: Tensor | None = None
     usage: Tensor | None = None
 
 
@@ -149,10 +155,13 @@ class MemoryBank:
 
     Args:
         max_frames: Frames to hold; ``None``: all.
+        decay: What a frame's similarities lose for each frame added since, up to
+            ``OLDEST`` of them; a reference frame's nothing.
     """
 
-    def __init__(self, max_frames: int | None = None) -> None:
+    def __init__(self, max_frames: int | None = None, decay: float = 0.0) -> None:
         self._max_frames = max_frames
+        self._decay = decay
         self._keys: _Rows | None = None
         self._cells = 0
         self._records: list[FrameRecord] = []
@@ -228,14 +237,27 @@ class MemoryBank:
         if self._keys is None:
             return []
         keys = self._keys.view().t()[None]  # (1, C_k, N)
+        handicap = self._handicap(keys) if self._decay else None
         memories = []
         for group in self.groups:
             key = keys[..., group.start :]
+            group_handicap = None if handicap is None else handicap[group.start :]
             usage = None
             if self._max_frames is not None:
                 usage = key.new_zeros(key.shape[-1], dtype=torch.float32)
-            memories.append(Memory(key, group.values().permute(1, 2, 0)[None], usage))
+            value = group.values().permute(1, 2, 0)[None]
+            memories.append(Memory(key, value, group_handicap, usage))
         return memories
+
+    def _handicap(self, like: Tensor) -> Tensor:
+        """Return what each location of the memory loses by its age, ``(N,)``."""
+        newest = self.frames_added - 1
+        ages = [0 if r.reference else min(newest - r.number, OLDEST) for r in self._records]
+        return (
+            like.new_tensor(ages, dtype=torch.float32)
+            .mul(self._decay)
+            .repeat_interleave(self._cells)
+        )
 
     def count_usage(self, memories: list[Memory], queries: int) -> None:
         """Note how much the frames were used.

@@ -32,7 +32,12 @@ def progressive_read(
     for start in range(0, frames, step):
         segment = query_key[:, :, start : start + step]
         read = read_memory(
-            segment.flatten(2), memory.key, memory.value, top_k=top_k, usage=memory.usage
+            segment.flatten(2),
+            memory.key,
+            memory.value,
+            top_k=top_k,
+            handicap=memory.handicap,
+            usage=memory.usage,
         )
         read = read.unflatten(-1, (segment.shape[2], height, width))
         readouts.append(read)
@@ -47,4 +52,6 @@ def _extended(memory: Memory, key: Tensor, readout: Tensor) -> Memory:
     old = memory.value.permute(0, 3, 1, 2)
     new = readout.flatten(3).permute(0, 3, 1, 2)
     value = torch.cat((old, new), dim=1).permute(0, 2, 3, 1)
-    return Memory(torch.cat((memory.key, key.flatten(2)), dim=2), value, memory.usage)
+    return Memory(
+        torch.cat((memory.key, key.flatten(2)), dim=2), value, memory.handicap, memory.usage
+    )

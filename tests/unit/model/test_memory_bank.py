@@ -208,3 +208,39 @@ def test_an_unbounded_bank_counts_nothing() -> None:
     assert memories[0].usage is None
     bank.count_usage(memories, 3)
     assert bank.records[0].queries == 0
+
+
+def test_frames_lose_by_their_age_but_references_and_provisional_frames_nothing() -> None:
+    bank = MemoryBank(decay=0.5)
+    bank.add(*frame_value(0, [1]), reference=True)
+    for n in range(1, 14):
+        bank.add(*frame_value(n, [1] if n < 12 else [1, 2]), reference=n == 12)
+    first, second = bank.memories()
+    assert first.handicap is not None
+    assert second.handicap is not None
+    by_frame = first.handicap.view(14, 6)
+    assert (by_frame == by_frame[:, :1]).all()
+    # The oldest but the reference count as ten frames old.
+    assert by_frame[:, 0].tolist() == [0, 5, 5, 5, 4.5, 4, 3.5, 3, 2.5, 2, 1.5, 1, 0, 0]
+    assert second.handicap.tolist() == [0.0] * 12
+
+    # The same as memory keys that lie further off by that much.
+    query = torch.randn(1, 4, 2, 2, 3, generator=torch.Generator().manual_seed(9))
+    read = progressive_read(query, first, interval=1, top_k=None)
+    distance = torch.cdist(query[0, :, 0].flatten(1).t(), first.key[0].t()).square() / 4**0.5
+    affinity = torch.softmax(-distance - first.handicap, dim=1)
+    expected = affinity @ first.value[0, 0].t()
+    torch.testing.assert_close(read[0, 0, :, 0].flatten(1).t(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_ages_outlive_a_dropped_frame() -> None:
+    bank = MemoryBank(3, decay=1.0)
+    for n in range(5):
+        bank.add(*frame_value(n, [1]), reference=n == 0)
+        memories = bank.memories()
+        assert memories[0].usage is not None
+        memories[0].usage.add_(torch.arange(len(memories[0].usage)))  # The older the less used.
+        bank.count_usage(memories, 1)
+    handicap = bank.memories()[0].handicap
+    assert handicap is not None
+    assert handicap.view(3, 6)[:, 0].tolist() == [0, 1, 0]
