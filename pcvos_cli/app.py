@@ -23,6 +23,7 @@ from pcvos_cli.commands.mask import mask
 from pcvos_cli.commands.segment import segment
 from pcvos_cli.commands.train import train
 from pcvos_cli.commands.weights import (
+    average_weights,
     import_weights,
     initial_weights,
     list_weights,
@@ -130,9 +131,12 @@ def _build() -> typer.Typer:
     root.command("evaluate")(reported(evaluate))
     root.command("benchmark")(reported(benchmark))
     root.command("train")(reported(train))
-    weights = typer.Typer(no_args_is_help=True, help="Import, list and verify model weights.")
+    weights = typer.Typer(
+        no_args_is_help=True, help="Import, average, list and verify model weights."
+    )
     weights.command("import")(reported(import_weights))
     weights.command("init")(reported(initial_weights))
+    weights.command("average")(reported(average_weights))
     weights.command("list")(reported(list_weights))
     weights.command("verify")(reported(verify_weights))
     root.add_typer(weights, name="weights")

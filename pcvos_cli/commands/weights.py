@@ -1,4 +1,4 @@
-"""``pcvos weights``: import published checkpoints, make initial ones, list and verify."""
+"""``pcvos weights``: import published checkpoints, make, average, list and verify weights."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +73,44 @@ def initial_weights(
             yield normalise(rgb[None, :, :height, :width])
 
     _save(training_free(PCVOS_LITE, read_tensors(trunk), pictures()), out, json=json)
+
+
+def average_weights(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Weights of one architecture.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.safetensors")],
+    share: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--share",
+            min=0,
+            help="Of each FILE, in their order; repeat. Default: the same of each.",
+        ),
+    ] = None,
+    memory_decay: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Store another loss of affinity a memory frame of age. Default: the first FILE's.",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Average the weights of several runs that began from the same ones."""
+    console.configure(debug=debug)
+    _check_target(out, overwrite=overwrite)
+    from dataclasses import replace
+
+    from model.checkpoint import load_checkpoint
+    from model.training.averaging import average_checkpoints
+
+    average = average_checkpoints([load_checkpoint(f) for f in files], share or [1.0] * len(files))
+    if memory_decay is not None:
+        average = replace(average, config=replace(average.config, memory_decay=memory_decay))
+    _save(average, out, json=json)
 
 
 def _check_target(out: Path, *, overwrite: bool) -> None:

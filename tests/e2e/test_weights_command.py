@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.checkpoint import load_checkpoint, load_model
+from model.checkpoint import load_checkpoint, load_model, save_checkpoint
 from model.config import PRESETS
 from tests.support.cli import pcvos
 
@@ -71,3 +71,37 @@ def published_stcn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     parts = ("refine_transformer.", "input_proj.")
     torch.save({k: v for k, v in state.items() if not k.startswith(parts)}, path)
     return path
+
+
+def test_average_lies_between_its_files(lite_weights: Path, tmp_path: Path) -> None:
+    first = load_checkpoint(lite_weights)
+    moved = {k: v + 1 if v.is_floating_point() else v for k, v in first.state.items()}
+    other, out = tmp_path / "other.safetensors", tmp_path / "average.safetensors"
+    save_checkpoint(other, first.config, moved, {})
+    result = pcvos(
+        "weights", "average", lite_weights, other, "--out", out,
+        "--share", "3", "--share", "1", "--memory-decay", "0.25",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    average = load_checkpoint(out)
+    for name, tensor in first.state.items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(average.state[name], tensor + 0.25)
+    assert average.config.memory_decay == 0.25
+    assert first.sha256 in average.metadata["average"]
+    # Of itself it is what it was, bit by bit.
+    same = tmp_path / "same.safetensors"
+    assert pcvos("weights", "average", lite_weights, lite_weights, "--out", same).exit_code == 0
+    assert all(torch.equal(v, first.state[k]) for k, v in load_checkpoint(same).state.items())
+
+
+def test_average_refuses_what_has_none(
+    lite_weights: Path, published_stcn: Path, tmp_path: Path
+) -> None:
+    stcn, out = tmp_path / "stcn.safetensors", tmp_path / "x.safetensors"
+    pcvos("weights", "import", published_stcn, "--out", stcn)
+    assert pcvos("weights", "average", lite_weights, stcn, "--out", out).exit_code == 5
+    for share in ("0", "1"):
+        result = pcvos("weights", "average", lite_weights, stcn, "--out", out, "--share", share)
+        assert result.exit_code == 2
+    assert not out.exists()

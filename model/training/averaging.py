@@ -1,0 +1,57 @@
+"""Average weights of several runs (model soups, Wortsman et al., ICML 2022).
+
+Runs that started from the same weights lie in one valley of the loss: the middle between them
+often scores above each of them, and costs nothing at run time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from model.checkpoint import Checkpoint
+from model.errors import ConfigError, WeightsError
+
+
+def average_checkpoints(checkpoints: Sequence[Checkpoint], shares: Sequence[float]) -> Checkpoint:
+    """Return the weighted mean of weights of one architecture.
+
+    Args:
+        checkpoints: At least one. What is not of the architecture's shape may differ: the
+            first one's configuration and metadata are taken.
+        shares: One for each, at least 0; they need not sum to 1.
+
+    Raises:
+        WeightsError: If they are of different architectures.
+        ConfigError: If shares are negative, all 0, or not as many as checkpoints.
+    """
+    first = checkpoints[0]
+    total = sum(shares)
+    if len(shares) != len(checkpoints) or min(shares) < 0 or total <= 0:
+        raise ConfigError(
+            f"{len(checkpoints)} files of weights and shares {list(shares)}",
+            hint="one share for each, none below 0 and not all 0",
+        )
+    for other in checkpoints[1:]:
+        shape = replace(other.config, memory_decay=first.config.memory_decay)
+        if shape != first.config or other.state.keys() != first.state.keys():
+            raise WeightsError(
+                f"{first.config.name} and {other.config.name} weights of different shapes "
+                "have no average"
+            )
+    state = {}
+    for name, tensor in first.state.items():
+        if tensor.is_floating_point():
+            # In double precision, so that the order of the files does not matter.
+            parts = [
+                c.state[name].double() * (share / total)
+                for c, share in zip(checkpoints, shares, strict=True)
+            ]
+            state[name] = torch.stack(parts).sum(0).to(tensor.dtype)
+        else:
+            state[name] = tensor
+    sources = ", ".join(
+        f"{share / total:.3g} of {c.sha256 or 'unsaved weights'}"
+        for c, share in zip(checkpoints, shares, strict=True)
+    )
+    return Checkpoint(first.config, state, first.metadata | {"average": sources})
