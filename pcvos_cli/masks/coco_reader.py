@@ -84,8 +84,9 @@ def read_youtube_vis(path: Path) -> VideoRLE:
             if annotation["video_id"] == video["id"]:
                 _add(path, annotation, len(names), tracks)
     except (KeyError, TypeError, ValueError) as error:
+        reason = f"no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
         raise InputError(
-            f"{path}: not in the form of YouTube-VIS ({type(error).__name__}: {error})",
+            f"{path}: not in the form of YouTube-VIS ({reason})",
             hint="it needs videos[] and annotations[] with video_id and segmentations[]",
         ) from error
     if min(size) < 1 or not names:
