@@ -25,8 +25,11 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# A worker a core of a small machine; torch in one thread each, or they fight for the cores.
+WORKERS ?= 2
+
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
