@@ -161,7 +161,7 @@ def test_a_model_whose_weights_are_not_at_hand_is_measured_untrained():
     assert result.exit_code == 0, result.stderr
     document = json.loads(result.stdout)
     assert document["protocol"]["weights"] == "untrained-pcvos-lite.safetensors"
-    assert document["protocol"]["command"].startswith("pcvos ")
+    assert document["protocol"]["command"].startswith("pcvos")
     assert document["measurements"][0]["fps_model"]["low"] > 0
 
 
