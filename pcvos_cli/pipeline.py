@@ -12,8 +12,7 @@ on either side surfaces in the caller.
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import torch
 
 from model.errors import InputError, MaskError, OutputError
 from model.inference.clips import iter_clips
+from model.ops.threads import cpu_threads
 from model.ops.timing import StageClock
 from pcvos_cli.backward import new_segmenter, segment_backward
 from pcvos_cli.decoding import UntilUnreadable, decode, keep_frames
@@ -88,7 +88,7 @@ def segment_video(
                     folder.clear_unfinished()
                 if on_start is not None:
                     on_start(_resuming(job.plan, saved))
-                with _cpu_threads(settings.threads):
+                with cpu_threads(settings.threads):
                     report = _segment(frames, job, folder.path, saved, settings, on_frames)
                 report.write(folder.path / REPORT)
             saved.remove()
@@ -268,14 +268,3 @@ def _segment(
         warnings=tuple(warnings),
         stopped=stopped,
     )
-
-
-@contextmanager
-def _cpu_threads(count: int | None) -> Iterator[None]:
-    """Let torch use ``count`` threads inside the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -7,6 +7,7 @@ from typing import Any
 
 from model.checkpoint import load_checkpoint
 from model.errors import ConfigError
+from model.ops.threads import cpu_threads
 from pcvos_cli.benchmarking.ablation_report import (
     PAPER_ROWS,
     PARTS,
@@ -20,7 +21,7 @@ from pcvos_cli.benchmarking.accuracy import AccuracyMeter, accuracy_protocol
 from pcvos_cli.benchmarking.clip import BenchmarkSettings
 from pcvos_cli.benchmarking.machine import describe_machine
 from pcvos_cli.benchmarking.measure import variant_settings
-from pcvos_cli.benchmarking.model_alone import cpu_threads, measure_model
+from pcvos_cli.benchmarking.model_alone import measure_model
 from pcvos_cli.benchmarking.report import VARIANTS, Spread, Variant
 from pcvos_cli.benchmarking.training_scheme import TrainingScheme, read_scheme
 from pcvos_cli.preparation import choose_device

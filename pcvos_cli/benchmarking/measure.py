@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import ConfigError
+from model.ops.threads import cpu_threads
 from pcvos_cli.benchmarking.clip import BenchmarkSettings, clips_to_measure
 from pcvos_cli.benchmarking.machine import (
     describe_machine,
@@ -26,7 +27,6 @@ from pcvos_cli.benchmarking.machine import (
     reset_peak_memory,
 )
 from pcvos_cli.benchmarking.model_alone import (
-    cpu_threads,
     load_clip,
     run_model,
     run_model_repeatedly,

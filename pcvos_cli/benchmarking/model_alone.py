@@ -2,19 +2,18 @@
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from model.errors import InputError
 from model.inference.clips import iter_clips
+from model.ops.threads import cpu_threads
 from model.ops.timing import StageClock
 from pcvos_cli.backward import new_segmenter
 from pcvos_cli.benchmarking.clip import BenchmarkSettings, clips_to_measure
@@ -110,14 +109,3 @@ def run_model_repeatedly(
     """Run the model alone as often as asked for, after a warm-up."""
     run_model(job, frames[: 1 + chosen.inference.interval], chosen)
     return [run_model(job, frames, chosen) for _ in range(settings.repeats)]
-
-
-@contextmanager
-def cpu_threads(count: int | None) -> Iterator[None]:
-    """Let torch use ``count`` threads inside the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
