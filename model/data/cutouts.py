@@ -112,6 +112,42 @@ def fill_holes(image: Pixels, hole: NDArray[np.bool_], rng: np.random.Generator)
     return np.asarray(cv2.blendLinear(textured, image, weight, 1 - weight), np.uint8)
 
 
+def unroll(rgba: Pixels, rng: np.random.Generator) -> Pixels:
+    """Return a texture, larger than a cut-out, that begins with what the cut-out shows.
+
+    What follows to the right and below is its mirror image, somewhat recoloured: a body's
+    other side is mostly of the same stuff. Beyond the outline the nearest colours go on, so
+    that no background comes into view.
+
+    Args:
+        rgba: ``(h, w, 4)`` uint8, not empty.
+        rng: Randomness.
+
+    Returns:
+        ``(h', w', 3)`` uint8, ``h < h'``, ``w < w'``.
+    """
+    height, width = rgba.shape[:2]
+    # Pixels at the edge are part background.
+    inside = cv2.erode(rgba[..., 3], np.ones((5, 5), np.uint8)) > 200
+    if not inside.any():
+        inside = rgba[..., 3] == rgba[..., 3].max()
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~inside).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    colours = np.zeros((int(nearest.max()) + 1, 3), np.uint8)
+    colours[nearest[inside]] = rgba[inside][:, :3]
+    # Without its streaks.
+    filled = np.where(inside[..., None], rgba[..., :3], cv2.blur(colours[nearest], (9, 9)))
+    gain = np.exp(rng.normal(0, rng.choice([0.05, 0.3]), 3))
+    other = np.clip(filled[:, ::-1] * gain, 0, 255).astype(np.uint8)
+    sideways = int(rng.uniform(0.15, 1.0) * width) + 1
+    down = int(rng.uniform(0.0, 0.3) * height) + 1
+    wide = np.concatenate([filled, other[:, :sideways]], axis=1)
+    tall = np.concatenate([wide, wide[::-1][:down]], axis=0)
+    # The body turns either way.
+    return np.ascontiguousarray(tall[:, ::-1] if rng.random() < 0.5 else tall)
+
+
 class CutoutSource(Protocol):
     """Where things come from."""
 

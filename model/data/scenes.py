@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.data.cutouts import Cutout, OwnScene, Props
+from model.data.cutouts import Cutout, OwnScene, Props, unroll
 from model.data.images import Pixels
 from model.data.motion import (
     Camera,
@@ -266,6 +266,8 @@ class Director:
                 strength=self.rng.uniform(0.01, 0.1),
                 joints=int(self.rng.integers(0, 4)),
             )
+        if cutout.rolling is None and self._chance(self.config.reveal):
+            cutout = replace(cutout, rolling=unroll(cutout.rgba, self.rng))
         return Part(cutout, path, deformation, label, np.eye(3))
 
     def _path(
@@ -314,7 +316,7 @@ class Director:
                 rng,
                 duration,
                 start=math.log(scale),
-                travel=rng.normal(0, 0.22) * per_frame,
+                travel=rng.normal(0, self.config.growth) * per_frame,
                 swing=0.03,
             ),
             turn=random_curve(rng, duration, travel=rng.normal(0, turns), swing=turns),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from model.data.cutouts import unroll
 from model.data.motion import Camera, Curve, Trajectory
 from model.data.rendering import Layer, draw_layer, premultiply
 from model.data.sample import MIN_REFERENCE_SHARE, TrainingSample
@@ -95,6 +96,53 @@ def test_a_look_alike_is_not_labelled(tmp_path: Path) -> None:
     single = [draw(source, seed).labels[0].bool().float().mean() for seed in range(10)]
     # A double may hide the target but never adds to it.
     assert np.mean(doubled) < 1.2 * np.mean(single)
+
+
+def test_an_unrolled_texture_begins_with_the_thing_and_shows_no_background() -> None:
+    rng = np.random.default_rng(0)
+    rgba = np.full((40, 60, 4), (0, 0, 255, 0), np.uint8)  # Background: blue.
+    rgba[5:35, 5:55] = (200, 100, 0, 255)
+    rgba[15:25, 20:40, 1] = 180
+    for _ in range(10):
+        rolling = unroll(rgba, rng)
+        assert rolling.shape[0] > 40
+        assert rolling.shape[1] > 60
+        shown = [rolling[:40, :60], rolling[:40, -60:]]
+        inner = rgba[7:33, 7:53, :3]
+        assert any(np.array_equal(part[7:33, 7:53], inner) for part in shown)
+        assert rolling[..., 2].max() < 40
+    faint = rgba.copy()
+    faint[..., 3] //= 3
+    assert unroll(faint, rng)[..., 2].max() < 40
+
+
+def test_a_revealing_target_shows_what_was_not_seen_at_first(tmp_path: Path) -> None:
+    # A thing that is brighter the further to the right.
+    image = np.full((80, 120, 3), 128, np.uint8)
+    image[20:60, 20:100] = np.linspace(0, 250, 80, dtype=np.uint8)[None, :, None]
+    mask = np.zeros((80, 120), np.uint8)
+    mask[20:60, 20:100] = 255
+    save(tmp_path / "pairs" / "images" / "a.png", image)
+    save(tmp_path / "pairs" / "masks" / "a.png", mask)
+    calm = SyntheticConfig(
+        own_scene=0, shapes=0, compound=0, look_alike=0, bystander=0, occluder=0, excursion=0,
+        still_camera=1, follow=0, rigid=1, moving_backdrop=0, motion_blur=0, speed=0, growth=0,
+    )  # fmt: skip
+    source = SyntheticVideo(
+        (96, 96), frame_count=2, clip_length=1, max_objects=1, objects=[tmp_path / "pairs"]
+    )
+
+    def change(reveal: float) -> float:
+        source.config = replace(calm, reveal=reveal)
+        changes = []
+        for seed in range(12):
+            sample = draw(source, seed, max_gap=15)
+            both = sample.labels.bool().all(0)
+            difference = (sample.frames[0].float() - sample.frames[1].float()).abs()
+            changes.append(float(difference[:, both].mean()))
+        return float(np.median(changes))
+
+    assert change(1.0) > 1.5 * change(0.0)
 
 
 def test_the_label_is_where_a_layer_is_more_than_half_opaque_and_in_front() -> None:
