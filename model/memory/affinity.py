@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-BLOCK_ELEMENTS = 1 << 23
-"""Affinities held at a time, so that peak memory does not depend on L or N (32 MB)."""
+BLOCK_ELEMENTS = 1 << 22
+"""Affinities held at a time, so that peak memory does not depend on L or N (16 MB)."""
 
-PRESELECT_FROM = 1 << 15
-"""Memory locations from which on the best are looked for in groups (20 frames of 480p)."""
+GROUP = 10
+"""Columns in a group, where the best of a row are looked for in groups first."""
 
-GROUP = 32
-"""Memory locations in a group."""
+GROUP_FROM = 1500
+"""Columns from which on that is faster than looking at each of them."""
 
 SAFE_MAGNITUDE = 1e4
 """Keys larger than this are scaled down before squaring: float32 overflows at 1e19."""
@@ -77,10 +77,13 @@ def read_memory(
     # Undoes the shrinking after the maximum is taken off; exactly 1 for ordinary keys.
     scale = (shrink * shrink).clamp(max=torch.finfo(torch.float32).max) / math.sqrt(width)
 
-    # -|q - m|^2 less |q|^2, which is the same for the whole memory and drops out.
+    # -|q - m|^2 less |q|^2, which is the same for the whole memory and drops out, as one
+    # product of (2 q, 1) and (m, -|m|^2): adding to it later would be a pass over (M, N).
     offset = -(memory_key * memory_key).sum(1)  # (B, N)
     if handicap is not None:
         offset[:, : len(handicap)] -= handicap / scale
+    query = torch.cat((2 * query_key, torch.ones_like(query_key[:, :1])), dim=1)
+    memory = torch.cat((memory_key.mT, offset[..., None]), dim=2)  # rows, as the bank has them
 
     rows = memory_value.permute(0, 3, 1, 2).flatten(2)  # (B, N, K * C_v)
     block = max(1, BLOCK_ELEMENTS // length)
@@ -88,9 +91,8 @@ def read_memory(
     with torch.autocast(query_key.device.type, enabled=False):
         readout = [
             _read_block(
-                query_key[b, :, m : m + block],
-                memory_key[b],
-                offset[b],
+                query[b, :, m : m + block],
+                memory[b],
                 rows[b],
                 scale,
                 top_k,
@@ -105,17 +107,16 @@ def read_memory(
 
 
 def _read_block(
-    query_key: Tensor,
-    memory_key: Tensor,
-    offset: Tensor,
+    query: Tensor,
+    memory: Tensor,
     rows: Tensor,
     scale: Tensor,
     top_k: int | None,
     usage: Tensor | None,
 ) -> Tensor:
-    """Read ``(m, D)`` for query keys ``(C_k, m)`` from rows ``(N, D)``."""
-    similarity = torch.addmm(offset[None], query_key.t(), memory_key, alpha=2.0)  # (m, N)
-    if top_k is None or top_k >= memory_key.shape[-1]:
+    """Read ``(m, D)`` for queries ``(C_k + 1, m)`` from ``(N, C_k + 1)`` and ``(N, D)``."""
+    similarity = query.t() @ memory.t()  # (m, N)
+    if top_k is None or top_k >= memory.shape[0]:
         # In this order nothing overflows whatever the keys: the largest exponent is 0.
         similarity = (similarity - similarity.amax(1, keepdim=True)) * scale
         affinity = torch.softmax(similarity, dim=1)
@@ -130,28 +131,28 @@ def _read_block(
     return functional.embedding_bag(index, rows.float(), per_sample_weights=weight, mode="sum")
 
 
-def _best(similarity: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def _best(similarity: Tensor, count: int, *, ordered: bool = True) -> tuple[Tensor, Tensor]:
     """Return the largest values of each row and their columns, ``(m, count)``, descending.
 
     In long rows the best ``count`` lie in the ``count`` groups of columns whose largest
-    values are the largest; only those are searched. The values are those of ``topk``; which
-    of several equal ones is taken at the edge may differ.
+    values are the largest, which are found in the same way; only those are searched. The
+    values are those of ``topk``; which of several equal ones is taken at the edge may differ.
     """
     rows, length = similarity.shape
     groups = length // GROUP
-    if length < PRESELECT_FROM or groups < count:
-        best = similarity.topk(count, dim=1)  # sorted, largest first
+    if length < GROUP_FROM or groups < count:
+        best = similarity.topk(count, dim=1, sorted=ordered)
         return best.values, best.indices
     # A group is every `groups`-th column, so that the maximum runs along contiguous rows.
     head = groups * GROUP
     largest = similarity.detach()[:, :head].view(rows, GROUP, groups).amax(1)
-    chosen = largest.topk(count, dim=1, sorted=False).indices
+    _, chosen = _best(largest, count, ordered=False)
     columns = torch.arange(0, head, groups, device=similarity.device)
     candidates = (chosen[:, :, None] + columns).flatten(1)  # (m, count * GROUP)
     if head < length:
         rest = torch.arange(head, length, device=similarity.device)
         candidates = torch.cat((candidates, rest.expand(rows, -1)), dim=1)
-    best = similarity.gather(1, candidates).topk(count, dim=1)
+    best = similarity.gather(1, candidates).topk(count, dim=1, sorted=ordered)
     return best.values, candidates.gather(1, best.indices)
 
 

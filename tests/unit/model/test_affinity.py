@@ -57,9 +57,9 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.allclose(read_memory(query, key, value, top_k=4), whole, atol=1e-6)
 
 
-@pytest.mark.parametrize("length", [6 * 4, 6 * 4 + 1, 6 * 5 + 3])
+@pytest.mark.parametrize("length", [6 * 4, 6 * 4 + 1, 6 * 5 + 3, 6 * 6 * 6 * 4 + 11])
 def test_looking_in_groups_finds_the_best(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(affinity, "PRESELECT_FROM", 1)
+    monkeypatch.setattr(affinity, "GROUP_FROM", 1)
     monkeypatch.setattr(affinity, "GROUP", 6)
     generator = torch.Generator().manual_seed(length)
     for _ in range(50):
