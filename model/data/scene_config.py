@@ -16,6 +16,8 @@ class SyntheticConfig:
         look_alike: A target has a double that is no target.
         bystander: One more thing that is no target; drawn up to twice.
         occluder: Something crosses before a target.
+        screen: Trunks, poles or branches stand before the scene.
+        fragments: Pieces of a target's texture lie about in the background.
         excursion: A target leaves the frame and comes back.
         follow: The camera follows a target.
         still_camera: The camera stands still.
@@ -37,6 +39,8 @@ class SyntheticConfig:
     look_alike: float = 0.3
     bystander: float = 0.35
     occluder: float = 0.35
+    screen: float = 0.15
+    fragments: float = 0.2
     excursion: float = 0.06
     follow: float = 0.5
     still_camera: float = 0.2

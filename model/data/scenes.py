@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.data.cutouts import Cutout, OwnScene, Props, unroll
+from model.data.cutouts import OwnScene, Props
+from model.data.cutting import Cutout, bar, piece, unroll
 from model.data.images import Pixels
 from model.data.motion import (
     Camera,
@@ -97,7 +98,7 @@ class Director:
         """Return frames ``(T, H, W, 3)`` and labels ``(T, H, W)``, both uint8."""
         photo, placement, parts = self._cast()
         targets = [part.path for part in parts if part.label]
-        parts = self._order(parts)
+        parts = [*self._fragments(parts), *self._order(parts), *self._screen(parts)]
         camera = self._camera(targets)
         views = camera.matrices(self.times)
         exposure = self.rng.uniform(0.2, 0.9) if self._chance(self.config.motion_blur) else 0.0
@@ -225,6 +226,52 @@ class Director:
                 cutout = self._thing()
                 extras.append(self._part(cutout, self._path(cutout), 0))
         return extras
+
+    def _fragments(self, parts: list[Part]) -> list[Part]:
+        """Return pieces of the targets' texture that lie still behind everything."""
+        fragments = []
+        for part in parts:
+            if not part.label or not self._chance(self.config.fragments):
+                continue
+            reach = math.exp(part.path.log_size.start) * math.sqrt(part.cutout.area)
+            for _ in range(int(self.rng.integers(1, 4))):
+                cutout = piece(self._double(part.cutout), self.rng)
+                if cutout is None:
+                    continue
+                x, y = part.path.centres(self.rng.uniform(0, 1, 1) * self.duration)[0]
+                angle, away = self.rng.uniform(0, 2 * np.pi), reach * self.rng.uniform(0.5, 1.6)
+                path = self._still(
+                    x + away * math.cos(angle),
+                    y + away * math.sin(angle),
+                    part.path.log_size.start + self.rng.normal(0, 0.2),
+                    self.rng.normal(0, 0.4),
+                )
+                fragments.append(Part(cutout, path, None, 0, np.eye(3)))
+        return fragments
+
+    def _screen(self, parts: list[Part]) -> list[Part]:
+        """Return trunks, poles or branches that stand where the targets pass."""
+        targets = [part for part in parts if part.label]
+        if not targets or not self._chance(self.config.screen):
+            return []
+        screen = []
+        for _ in range(int(self.rng.integers(1, 4))):
+            picture, problems = self.props.pictures.picture(self.rng)
+            self.problems += problems
+            cutout = bar(picture, self.rng)
+            target = targets[int(self.rng.integers(len(targets)))]
+            x, y = target.path.centres(self.rng.uniform(0, 1, 1) * self.duration)[0]
+            upright = self.rng.random() < 0.75
+            angle = self.rng.normal(0, 0.12) if upright else self.rng.uniform(0, np.pi)
+            size = math.log(2.4 * self.unit / max(cutout.rgba.shape[:2]))
+            path = self._still(x, y, size, angle)
+            screen.append(Part(cutout, path, None, 0, np.eye(3)))
+        return screen
+
+    @staticmethod
+    def _still(x: float, y: float, log_size: float, angle: float) -> Trajectory:
+        still = Curve(0.0)
+        return Trajectory(Curve(x), Curve(y), Curve(angle), Curve(log_size), still, still)
 
     def _double(self, cutout: Cutout) -> Cutout:
         """Return a copy, often mirrored and slightly recoloured."""

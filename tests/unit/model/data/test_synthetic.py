@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.data.cutouts import unroll
+from model.data.cutting import Cutout, bar, piece, unroll
 from model.data.motion import Camera, Curve, Trajectory
 from model.data.rendering import Layer, draw_layer, premultiply
 from model.data.sample import MIN_REFERENCE_SHARE, TrainingSample
@@ -116,33 +116,75 @@ def test_an_unrolled_texture_begins_with_the_thing_and_shows_no_background() -> 
     assert unroll(faint, rng)[..., 2].max() < 40
 
 
-def test_a_revealing_target_shows_what_was_not_seen_at_first(tmp_path: Path) -> None:
-    # A thing that is brighter the further to the right.
-    image = np.full((80, 120, 3), 128, np.uint8)
-    image[20:60, 20:100] = np.linspace(0, 250, 80, dtype=np.uint8)[None, :, None]
-    mask = np.zeros((80, 120), np.uint8)
-    mask[20:60, 20:100] = 255
-    save(tmp_path / "pairs" / "images" / "a.png", image)
-    save(tmp_path / "pairs" / "masks" / "a.png", mask)
-    calm = SyntheticConfig(
-        own_scene=0, shapes=0, compound=0, look_alike=0, bystander=0, occluder=0, excursion=0,
-        still_camera=1, follow=0, rigid=1, moving_backdrop=0, motion_blur=0, speed=0, growth=0,
-    )  # fmt: skip
+def test_a_piece_shows_the_things_own_texture_inside_its_outline() -> None:
+    rng = np.random.default_rng(1)
+    rgba = np.zeros((80, 90, 4), np.uint8)
+    rgba[20:60, 20:70] = (200, 100, 0, 255)
+    for _ in range(10):
+        found = piece(Cutout(rgba), rng)
+        assert found is not None
+        assert 0 < found.area < 40 * 50
+        shown = found.rgba[found.rgba[..., 3] > 127]
+        assert (shown[:, :3] == (200, 100, 0)).all()
+    assert piece(Cutout(rgba[:10, :10]), rng) is None
+
+
+def test_a_bar_is_long_narrow_and_opaque() -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(10):
+        rgba = bar(photo(1), rng).rgba
+        opaque = rgba[..., 3] > 127
+        assert opaque.any(1).all()
+        assert 1 <= opaque.sum(1).mean() < 0.2 * len(opaque)
+        assert rgba[opaque][:, :3].max() > 0
+
+
+def test_screens_hide_and_fragments_do_not_add_to_a_target(tmp_path: Path) -> None:
     source = SyntheticVideo(
-        (96, 96), frame_count=2, clip_length=1, max_objects=1, objects=[tmp_path / "pairs"]
+        (96, 96), frame_count=2, clip_length=1, max_objects=1, photos=[make_photos(tmp_path)]
     )
 
-    def change(reveal: float) -> float:
-        source.config = replace(calm, reveal=reveal)
-        changes = []
-        for seed in range(12):
-            sample = draw(source, seed, max_gap=15)
-            both = sample.labels.bool().all(0)
-            difference = (sample.frames[0].float() - sample.frames[1].float()).abs()
-            changes.append(float(difference[:, both].mean()))
-        return float(np.median(changes))
+    calm = SyntheticConfig(
+        look_alike=0, occluder=0, bystander=0, compound=0, own_scene=0, motion_blur=0, reveal=0
+    )
 
-    assert change(1.0) > 1.5 * change(0.0)
+    def shares(*, screen: float, fragments: float) -> list[float]:
+        source.config = replace(calm, screen=screen, fragments=fragments)
+        return [float(draw(source, seed).labels[0].bool().float().mean()) for seed in range(12)]
+
+    plain = shares(screen=0, fragments=0)
+    assert np.mean(shares(screen=1, fragments=0)) < 0.97 * np.mean(plain)
+    # Behind the target, so the same seed gives the same mask; only later draws differ.
+    assert np.mean(shares(screen=0, fragments=1)) < 1.2 * np.mean(plain)
+
+
+def test_a_target_shows_what_was_not_seen_at_first_only_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = np.array([250, 0, 250], np.uint8)
+
+    def mark(rgba: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        rolling = np.zeros((rgba.shape[0] + 8, 2 * rgba.shape[1], 3), np.uint8)
+        rolling[:] = marker
+        return rolling
+
+    monkeypatch.setattr("model.data.scenes.unroll", mark)
+    calm = SyntheticConfig(shapes=0, compound=0, look_alike=0, bystander=0, occluder=0, screen=0)
+    source = SyntheticVideo(
+        (96, 96), frame_count=2, clip_length=1, objects=[make_pairs(tmp_path / "pairs")]
+    )
+
+    def marked(reveal: float) -> int:
+        source.config = replace(calm, reveal=reveal, fragments=0)
+        count = 0
+        for seed in range(6):
+            sample = draw(source, seed)
+            inside = sample.frames[0][:, sample.labels[0] > 0].float().mean(1)
+            count += int(inside[0] > 1.5 * inside[1] and inside[2] > 1.5 * inside[1])
+        return count
+
+    assert marked(1.0) >= 5
+    assert marked(0.0) <= 1
 
 
 def test_the_label_is_where_a_layer_is_more_than_half_opaque_and_in_front() -> None:
