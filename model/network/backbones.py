@@ -1,14 +1,15 @@
 """Trunks: well-known image networks, cut at stride 16."""
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import timm
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet18, resnet50
-from torchvision.models.resnet import ResNet
 
+from model.network.efficientnet import EfficientNetLite0
 from model.ops.images import IMAGENET_MEAN, IMAGENET_STD
+
+if TYPE_CHECKING:
+    from torchvision.models.resnet import ResNet
 
 
 class Trunk(Protocol):
@@ -30,7 +31,9 @@ class ResNetTrunk(nn.Module):
         in_width: Input channels: 3, or more where masks join the image.
     """
 
-    def __init__(self, resnet: ResNet, widths: tuple[int, int, int], *, in_width: int = 3) -> None:
+    def __init__(
+        self, resnet: "ResNet", widths: tuple[int, int, int], *, in_width: int = 3
+    ) -> None:
         super().__init__()
         self.widths = widths
         self.conv1 = nn.Conv2d(in_width, 64, 7, stride=2, padding=3, bias=False)
@@ -50,27 +53,20 @@ class ResNetTrunk(nn.Module):
 
 
 class EfficientNetLite0Trunk(nn.Module):
-    """EfficientNet-Lite0 up to stride 16 (timm ``tf_efficientnet_lite0``).
+    """EfficientNet-Lite0 up to stride 16.
 
     Its weights expect ``(rgb - 127) / 128``; frames arrive ImageNet-normalised, as
     everywhere else, and are converted here.
     """
 
-    net: Any  # timm's class is untyped.
     scale: Tensor
     offset: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.net = timm.create_model(
-            "tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=(1, 2, 3)
-        )
-        f4, f8, f16 = self.net.feature_info.channels()
-        # timm keeps and runs the stages beyond the last feature: three quarters of the
-        # weights and, at stride 32, a quarter of the time, for nothing.
-        self.net.blocks = self.net.blocks[: self.net.feature_info.get_dicts()[-1]["stage"]]
+        self.net = EfficientNetLite0()
         self.register_load_state_dict_pre_hook(_drop_later_stages)  # type: ignore[no-untyped-call]
-        self.widths: tuple[int, int, int] = (f4, f8, f16)
+        self.widths: tuple[int, int, int] = self.net.widths
         mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
         self.register_buffer("scale", (std * 255 / 128).view(3, 1, 1), persistent=False)
         self.register_buffer("offset", ((mean * 255 - 127) / 128).view(3, 1, 1), persistent=False)
@@ -95,9 +91,13 @@ def _drop_later_stages(
 
 def resnet50_trunk() -> ResNetTrunk:
     """Return the paper's key trunk: ResNet-50 to res4, channels 256, 512, 1024."""
+    from torchvision.models import resnet50  # 165 MB with what it imports: only where needed.
+
     return ResNetTrunk(resnet50(weights=None), (256, 512, 1024))
 
 
 def resnet18_trunk(*, in_width: int) -> ResNetTrunk:
     """Return the paper's value trunk: ResNet-18 to res4, channels 64, 128, 256."""
+    from torchvision.models import resnet18
+
     return ResNetTrunk(resnet18(weights=None), (64, 128, 256), in_width=in_width)

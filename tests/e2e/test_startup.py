@@ -37,6 +37,24 @@ def test_nothing_heavy_is_imported(arguments: list[str]) -> None:
     assert done.stderr.strip() == ""
 
 
+def test_lite_runs_without_torchvision() -> None:
+    """Its import costs 165 MB and seconds, for torch's compiler comes with it."""
+    code = (
+        "import sys\n"
+        "import pcvos_cli.pipeline\n"
+        "from model.build import build_pcvos\n"
+        "from model.config import PCVOS_LITE\n"
+        "from model.inference.engine import with_onnxruntime\n"
+        "with_onnxruntime(build_pcvos(PCVOS_LITE), threads=1, warm_up=(1, 32, 32))\n"
+        "heavy = {'torchvision', 'timm', 'torch._dynamo', 'triton', 'sympy', 'matplotlib'}\n"
+        "sys.exit(str(sorted(heavy & set(sys.modules)) or ''))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stderr.strip() == ""
+
+
 def test_help_answers_in_half_a_second() -> None:
     seconds = []
     for _ in range(5):

@@ -1,0 +1,153 @@
+"""EfficientNet-Lite0 up to stride 16, as timm's ``tf_efficientnet_lite0`` computes it.
+
+Our own hundred lines because timm imports torchvision, and that torch's compiler: 165 MB and
+two seconds in every run. Names and order of the parameters are timm's, so that the published
+weights fit; a test compares both networks.
+"""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+BATCH_NORM_EPS = 1e-3
+"""As in TensorFlow, where the weights were trained."""
+
+STEM_WIDTH = 32
+
+STAGES = (
+    # blocks, kernel, stride of the first block, expansion, channels
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+)
+"""Lite0 has two more stages, at stride 32, which nothing here looks at."""
+
+FEATURES = (1, 2, 4)
+"""The stages that end the strides 4, 8 and 16."""
+
+
+class EfficientNetLite0(nn.Module):
+    """Five stages of inverted residuals; ReLU6, no squeeze and excitation.
+
+    Attributes:
+        widths: Channels of the features at strides 4, 8 and 16.
+    """
+
+    widths = (STAGES[FEATURES[0]][4], STAGES[FEATURES[1]][4], STAGES[FEATURES[2]][4])
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv_stem = SameConv2d(3, STEM_WIDTH, 3, stride=2)
+        self.bn1 = nn.BatchNorm2d(STEM_WIDTH, eps=BATCH_NORM_EPS)
+        self.blocks = nn.Sequential(*_stages())
+        self.apply(_initialise)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Map ``(B, 3, H, W)`` to features at strides 4, 8 and 16."""
+        x = functional.relu6(self.bn1(self.conv_stem(x)), inplace=True)
+        features = []
+        for index, stage in enumerate(self.blocks):
+            x = stage(x)
+            if index in FEATURES:
+                features.append(x)
+        return features
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution without bias, padded as TensorFlow pads.
+
+    With stride 2 the odd row and column of the padding are at the bottom and the right.
+    """
+
+    def __init__(
+        self, in_width: int, out_width: int, kernel: int, *, stride: int = 1, groups: int = 1
+    ) -> None:
+        padding = kernel // 2 if stride == 1 else 0
+        super().__init__(
+            in_width, out_width, kernel, stride, padding=padding, groups=groups, bias=False
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve ``(B, C, H, W)`` to ``(B, C', H / stride, W / stride)``, rounded up."""
+        if self.stride != (1, 1):
+            rows, columns = (self.kernel_size[0] - 2 + int(side) % 2 for side in x.shape[-2:])
+            x = functional.pad(
+                x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
+            )
+        return super().forward(x)
+
+
+class SeparableBlock(nn.Module):
+    """The first stage's block: a convolution of each channel, then one across channels."""
+
+    def __init__(self, in_width: int, width: int, kernel: int) -> None:
+        super().__init__()
+        self.conv_dw = SameConv2d(in_width, in_width, kernel, groups=in_width)
+        self.bn1 = nn.BatchNorm2d(in_width, eps=BATCH_NORM_EPS)
+        self.conv_pw = SameConv2d(in_width, width, 1)
+        self.bn2 = nn.BatchNorm2d(width, eps=BATCH_NORM_EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, H, W)`` to ``(B, C', H, W)``."""
+        x = functional.relu6(self.bn1(self.conv_dw(x)), inplace=True)
+        out: Tensor = self.bn2(self.conv_pw(x))
+        return out
+
+
+class InvertedResidual(nn.Module):
+    """Widen, convolve each channel, narrow; added to the input where shapes agree."""
+
+    def __init__(
+        self, in_width: int, width: int, kernel: int, *, stride: int, expansion: int
+    ) -> None:
+        super().__init__()
+        self.residual = stride == 1 and in_width == width
+        middle = in_width * expansion
+        self.conv_pw = SameConv2d(in_width, middle, 1)
+        self.bn1 = nn.BatchNorm2d(middle, eps=BATCH_NORM_EPS)
+        self.conv_dw = SameConv2d(middle, middle, kernel, stride=stride, groups=middle)
+        self.bn2 = nn.BatchNorm2d(middle, eps=BATCH_NORM_EPS)
+        self.conv_pwl = SameConv2d(middle, width, 1)
+        self.bn3 = nn.BatchNorm2d(width, eps=BATCH_NORM_EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, H, W)`` to ``(B, C', H / stride, W / stride)``."""
+        y = functional.relu6(self.bn1(self.conv_pw(x)), inplace=True)
+        y = functional.relu6(self.bn2(self.conv_dw(y)), inplace=True)
+        y = self.bn3(self.conv_pwl(y))
+        return y + x if self.residual else y
+
+
+def _stages() -> Iterator[nn.Sequential]:
+    in_width = STEM_WIDTH
+    for blocks, kernel, stride, expansion, width in STAGES:
+        stage = nn.Sequential()
+        for index in range(blocks):
+            if expansion == 1:
+                stage.append(SeparableBlock(in_width, width, kernel))
+            else:
+                stage.append(
+                    InvertedResidual(
+                        in_width,
+                        width,
+                        kernel,
+                        stride=1 if index else stride,
+                        expansion=expansion,
+                    )
+                )
+            in_width = width
+        yield stage
+
+
+def _initialise(module: nn.Module) -> None:
+    """Start as timm does: normal, by the number of values that each input value reaches."""
+    if isinstance(module, nn.Conv2d):
+        rows, columns = module.kernel_size
+        fan_out = rows * columns * module.out_channels // module.groups
+        with torch.no_grad():
+            module.weight.normal_(0, math.sqrt(2 / fan_out))
