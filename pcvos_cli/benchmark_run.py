@@ -5,13 +5,13 @@ Free of torch until it measures.
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from model.errors import OutputError
+from model.errors import ConfigError, OutputError
 from pcvos_cli import console
 
 if TYPE_CHECKING:
@@ -100,12 +100,7 @@ def report_speed(
     from pcvos_cli.benchmarking.tables import accuracy_curves, measurements_csv
 
     truth = None if accuracy is None else accuracy.load()
-    with ExitStack() as stack:
-        if untrained:
-            from pcvos_cli.benchmarking.untrained import untrained_weights
-
-            weights = stack.enter_context(untrained_weights(settings.segment.model))
-            settings = replace(settings, segment=replace(settings.segment, weights=weights))
+    with _weights(settings, untrained=untrained) as settings:
         report = run_benchmark(settings, on_measurement=_note_speed)
     if accuracy is not None and truth is not None:
         from pcvos_cli.benchmarking.accuracy import add_accuracy
@@ -129,6 +124,46 @@ def report_speed(
     _write_speed(report)
     if curves:
         _write_curves(curves, report.protocol)
+
+
+def report_long(
+    settings: "BenchmarkSettings", frames: int, outputs: Outputs, *, untrained: bool
+) -> None:
+    """Segment a long video; write how seconds a frame and memory went.
+
+    Args:
+        settings: As for ``run_long``.
+        frames: Of the video.
+        outputs: Without a CSV.
+        untrained: Use random weights.
+
+    Raises:
+        PCVOSError: As ``run_long``.
+    """
+    from pcvos_cli.benchmarking.long_report import long_table
+    from pcvos_cli.benchmarking.long_run import run_long
+
+    if outputs.csv is not None:
+        raise ConfigError("--csv does not go with --long; --json holds every figure")
+    with (
+        _weights(settings, untrained=untrained) as settings,
+        console.progress("segmenting") as progress,
+    ):
+        progress.expect(frames)
+        report = run_long(settings, frames, on_frames=progress.advance)
+    report = replace(report, protocol={"command": command_line(), **report.protocol})
+    if outputs.plot is not None:
+        from pcvos_cli.benchmarking.plot import draw_long
+
+        draw_long(report, outputs.plot)
+        console.note(f"plot: {outputs.plot}")
+    if outputs.json:
+        console.result_json(report.to_document())
+        return
+    _write_protocol(report.protocol, report.machine)
+    for line in report.describe():
+        console.result(line)
+    _write_table(long_table(report))
 
 
 def report_ablation(
@@ -171,6 +206,18 @@ def report_ablation(
     _write_protocol(report.protocol, report.machine)
     _write_ablation(report, paper=outputs.paper)
     _write_curves(curves, report.protocol)
+
+
+@contextmanager
+def _weights(settings: "BenchmarkSettings", *, untrained: bool) -> "Iterator[BenchmarkSettings]":
+    """Give the settings with random weights in place of their own, where that is asked for."""
+    if not untrained:
+        yield settings
+        return
+    from pcvos_cli.benchmarking.untrained import untrained_weights
+
+    with untrained_weights(settings.segment.model) as weights:
+        yield replace(settings, segment=replace(settings.segment, weights=weights))
 
 
 def command_line() -> str:
@@ -233,7 +280,12 @@ def _write_protocol(protocol: Mapping[str, Any], machine: "Machine") -> None:
 
 
 def _write_speed(report: "BenchmarkReport") -> None:
-    from pcvos_cli.benchmarking.tables import speed_table, stage_tables
+    from pcvos_cli.benchmarking.tables import (
+        floor_tables,
+        seconds_table,
+        speed_table,
+        stage_tables,
+    )
 
     _write_table(speed_table(report))
     for mark, sign in report.marks.items():
@@ -243,6 +295,9 @@ def _write_speed(report: "BenchmarkReport") -> None:
         console.result("How cost grows (model alone)")
         for line in report.scaling.describe():
             console.result(f"  {line}")
+    seconds = seconds_table(report)
+    for table in [*([] if seconds is None else [seconds]), *floor_tables(report)]:
+        _write_table(table)
     for table in stage_tables(report):
         _write_table(table)
 

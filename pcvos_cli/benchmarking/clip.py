@@ -21,6 +21,10 @@ DEFAULT_SIZE = 480
 """Short edge of a made clip where the size is left to the source."""
 
 
+SCALING_FRAMES = (2, 10, 25, 50, 100)
+"""Frames in the memory at which cost is measured when its growth is asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class BenchmarkSettings:
     """What to measure.
@@ -36,6 +40,7 @@ class BenchmarkSettings:
         video: The clip; ``None`` makes one.
         mask: The mask of its first frame.
         scaling: Also measure how cost grows with length and number of objects.
+        scaling_frames: Frames in the memory at which it is measured, ascending.
     """
 
     segment: SegmentSettings
@@ -47,6 +52,7 @@ class BenchmarkSettings:
     video: Path | None = None
     mask: Path | None = None
     scaling: bool = False
+    scaling_frames: tuple[int, ...] = SCALING_FRAMES
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing.
@@ -69,6 +75,8 @@ class BenchmarkSettings:
             raise ConfigError(f"--repeats must be at least 1, got {self.repeats}")
         if self.frames is not None and self.frames < 2:
             raise ConfigError(f"--frames must be at least 2, got {self.frames}")
+        if len(set(self.scaling_frames)) < 2 or min(self.scaling_frames) < 1:
+            raise ConfigError("--scaling-frames: give two numbers above 0, or more")
         if (self.video is None) != (self.mask is None):
             raise ConfigError("--video and --mask belong together")
 

@@ -4,13 +4,13 @@
 
     python -m pcvos_cli.benchmarking.documents FOLDER
 
-reads every ``*.json`` of ``pcvos benchmark`` in FOLDER and writes ``results.md`` beside
-them. A picture of the same name is shown with it.
+reads every ``*.json`` of ``pcvos benchmark`` in FOLDER, and figures to compare them with, and
+writes ``results.md`` beside them. A picture of the same name is shown with it.
 """
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,22 @@ from pcvos_cli.benchmarking.ablation_report import (
     table_1,
     table_2,
 )
+from pcvos_cli.benchmarking.bound_report import BoundReport, bound_table
+from pcvos_cli.benchmarking.comparison import MISSING, Before, comparison_table
+from pcvos_cli.benchmarking.long_report import LongReport, long_table
 from pcvos_cli.benchmarking.report import BenchmarkReport
-from pcvos_cli.benchmarking.tables import Table, speed_table, stage_tables
+from pcvos_cli.benchmarking.tables import (
+    Table,
+    floor_tables,
+    seconds_table,
+    speed_table,
+    stage_tables,
+)
 from pcvos_cli.masks.output import write_text
 
 RESULTS = "results.md"
+
+_Report = BenchmarkReport | AblationReport | LongReport | BoundReport
 
 _HEAD = """\
 # Benchmark results
@@ -39,15 +50,22 @@ again is in the [README](README.md).
 def render(folder: Path) -> str:
     """Return a Markdown page of the benchmarks in a folder, in the order of their names.
 
+    Figures of an earlier commit (``before.json``) are compared with them at the top.
+
     Raises:
         InputError: If there are none, or a file is not one.
     """
     files = sorted(folder.glob("*.json"), key=lambda path: path.stem)
-    if not files:
+    found = {path: _read(path) for path in files}
+    before = [report for report in found.values() if isinstance(report, Before)]
+    reports = {path: report for path, report in found.items() if not isinstance(report, Before)}
+    if not reports:
         raise InputError(
             f"{folder}: no JSON of pcvos benchmark", hint="make bench writes them and calls this"
         )
-    return "\n".join([_HEAD, *(_section(path) for path in files)])
+    by_name = {path.stem: report for path, report in reports.items()}
+    parts = [_HEAD, *(_compared(figures, by_name) for figures in before)]
+    return "\n".join(parts + [_section(path, report) for path, report in reports.items()])
 
 
 def to_markdown(table: Table) -> str:
@@ -72,12 +90,18 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _section(path: Path) -> str:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        report = _read(document)
-    except (InputError, OSError, ValueError) as error:
-        raise InputError(f"{path}: {error}") from error
+def _compared(before: Before, reports: Mapping[str, _Report]) -> str:
+    """Return the section of targets."""
+    parts = [
+        "## Targets, before and after\n",
+        f"Before: {_escaped(before.source)}. After: the sections below; `{MISSING}` is not "
+        "measured here. The floor is what the multiply-adds of the model take.\n",
+        to_markdown(comparison_table(before, reports)),
+    ]
+    return "\n".join(parts)
+
+
+def _section(path: Path, report: _Report) -> str:
     protocol, machine = report.protocol, report.machine
     subject = protocol["dataset" if isinstance(report, AblationReport) else "model"]
     parts = [
@@ -88,25 +112,52 @@ def _section(path: Path) -> str:
     picture = path.with_suffix(".png")
     if picture.exists():
         parts.append(f"![{path.stem}]({picture.name})\n")
-    if isinstance(report, AblationReport):
-        tables = [table_1(report), *filter(None, [table_2(report)]), *paper_tables()]
-        notes: list[str] = []
-    else:
-        tables = [speed_table(report), *stage_tables(report)]
-        notes = [] if report.scaling is None else report.scaling.describe()
+    tables, notes = _contents(report)
     parts.append(to_markdown(tables[0]))
-    parts += [f"{_escaped(sign)} {mark}\n" for mark, sign in report.marks.items()]
-    parts += [f"How cost grows, {_escaped(note)}\n" for note in notes]
+    if isinstance(report, AblationReport | BenchmarkReport):
+        parts += [f"{_escaped(sign)} {mark}\n" for mark, sign in report.marks.items()]
+    parts += [f"{_escaped(note)}\n" for note in notes]
     parts += [to_markdown(table) for table in tables[1:]]
     parts.append(_protocol(protocol, machine.versions))
     return "\n".join(parts)
 
 
-def _read(document: Any) -> BenchmarkReport | AblationReport:
-    """Return the report of a document; only an ablation's has rows."""
-    if isinstance(document, Mapping) and "rows" in document:
-        return AblationReport.from_document(document)
-    return BenchmarkReport.from_document(document)
+def _contents(report: _Report) -> tuple[list[Table], list[str]]:
+    """Return the tables of a report, and the remarks that follow the first one."""
+    match report:
+        case AblationReport():
+            return [table_1(report), *filter(None, [table_2(report)]), *paper_tables()], []
+        case LongReport():
+            return [long_table(report)], report.describe()
+        case BoundReport():
+            return [bound_table(report)], []
+        case BenchmarkReport():
+            tables = [speed_table(report), *filter(None, [seconds_table(report)])]
+            tables += [*floor_tables(report), *stage_tables(report)]
+            lines = [] if report.scaling is None else report.scaling.describe()
+            return tables, [f"How cost grows, {line}" for line in lines]
+
+
+def _read(path: Path) -> "_Report | Before":
+    """Return the report in a file; each kind has a field that no other has.
+
+    Raises:
+        InputError: If it cannot be read, or is not one.
+    """
+    kinds: dict[str, Callable[[Any], _Report | Before]] = {
+        "rows": AblationReport.from_document,
+        "stretches": LongReport.from_document,
+        "bounds": BoundReport.from_document,
+        "before": Before.from_document,
+    }
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        for field, read in kinds.items():
+            if isinstance(document, Mapping) and field in document:
+                return read(document)
+        return BenchmarkReport.from_document(document)
+    except (InputError, OSError, ValueError) as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _protocol(protocol: Mapping[str, Any], versions: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import platform
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -18,8 +19,13 @@ _PRODUCTS = 5
 _PROC = Path("/proc/self")
 
 
-def describe_machine(device: torch.device) -> Machine:
-    """Return the machine, with its rate of matrix products measured now."""
+def describe_machine(device: torch.device, *, rates: Sequence[float] = ()) -> Machine:
+    """Return the machine, with its rate of matrix products.
+
+    Args:
+        device: What is measured on.
+        rates: What ``matmul_rates`` found; empty measures them now.
+    """
     return Machine(
         device=device_name(device),
         processor=_processor(),
@@ -27,12 +33,12 @@ def describe_machine(device: torch.device) -> Machine:
         threads=torch.get_num_threads(),
         system=platform.platform(),
         versions=package_versions(),
-        matmul_gflops=measure_matmul(device),
+        matmul_gflops=Spread.of(rates or matmul_rates(device)),
     )
 
 
-def measure_matmul(device: torch.device) -> Spread:
-    """Return the rate of float32 products of 2048 x 2048 matrices, in GFLOP/s.
+def matmul_rates(device: torch.device) -> list[float]:
+    """Return rates of float32 products of 2048 x 2048 matrices, in GFLOP/s.
 
     torch's default precision is used, which on CUDA is float32 and not TF32.
     """
@@ -47,7 +53,7 @@ def measure_matmul(device: torch.device) -> Spread:
         torch.mm(a, b)
         synchronise(device)
         rates.append(2 * MATRIX_SIDE**3 / (time.perf_counter() - start) / 1e9)
-    return Spread.of(rates[1:])  # The first one warms up.
+    return rates[1:]  # The first one warms up.
 
 
 def synchronise(device: torch.device) -> None:

@@ -6,7 +6,6 @@
                  └──────────────────────────────> segment_video      (end to end)
 """
 
-import itertools
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,18 +19,18 @@ from numpy.typing import NDArray
 from model.errors import ConfigError
 from model.ops.threads import cpu_threads
 from pcvos_cli.benchmarking.clip import BenchmarkSettings, clips_to_measure
+from pcvos_cli.benchmarking.floor import count_multiply_adds
+from pcvos_cli.benchmarking.growth import measure_growth
 from pcvos_cli.benchmarking.machine import (
     describe_machine,
+    matmul_rates,
     peak_device_memory_mb,
     peak_memory_mb,
     reset_peak_memory,
 )
-from pcvos_cli.benchmarking.model_alone import (
-    load_clip,
-    run_model,
-    run_model_repeatedly,
-)
+from pcvos_cli.benchmarking.model_alone import load_clip, run_model_repeatedly
 from pcvos_cli.benchmarking.protocol import benchmark_protocol
+from pcvos_cli.benchmarking.rates import Floor
 from pcvos_cli.benchmarking.report import (
     SWITCHED,
     VARIANTS,
@@ -45,9 +44,6 @@ from pcvos_cli.benchmarking.trend import Scaling, Trend
 from pcvos_cli.pipeline import segment_video
 from pcvos_cli.preparation import Job
 from pcvos_cli.settings import SegmentSettings
-
-SCALING_CLIPS = 16
-"""Clips over which the memory grows when cost is measured by length."""
 
 
 def run_benchmark(
@@ -116,6 +112,7 @@ def _measure(
     mask: Path,
 ) -> Measurement:
     chosen = variant_settings(settings.segment, variant, interval)
+    rates = matmul_rates(job.device)
     reset_peak_memory(job.device)
     runs = run_model_repeatedly(settings, job, frames, chosen)
     peak, on_device = peak_memory_mb(), peak_device_memory_mb(job.device)
@@ -123,36 +120,42 @@ def _measure(
     with TemporaryDirectory(prefix="pcvos-benchmark-") as out:
         segment_video(video, [str(mask)], out, replace(whole, end=min(interval, len(frames) - 1)))
         reports = [segment_video(video, [str(mask)], out, whole) for _ in range(settings.repeats)]
+    rates += matmul_rates(job.device)
     count = len(frames)
+    objects = len(job.plan.object_ids)
+    fps_model = Spread.of([count / run.seconds for run in runs])
+    stages = _medians([run.stages for run in runs], count)
+    multiply_adds = count_multiply_adds(
+        job.model.config, chosen.inference, job.plan.working_size, objects=objects, frames=count
+    )
+    speed = Spread.of(rates)
     return Measurement(
         variant=variant.name,
         mark=_mark(variant, job),
         interval=interval,
-        objects=len(job.plan.object_ids),
+        objects=objects,
         frames=count,
         memory_frames=runs[0].memory_frames,
-        fps_model=Spread.of([count / run.seconds for run in runs]),
+        fps_model=fps_model,
         fps_end_to_end=Spread.of([report.fps_end_to_end for report in reports]),
         peak_memory_mb=peak,
         peak_device_memory_mb=on_device,
-        model_stages=_medians([run.stages for run in runs], count),
+        model_stages=stages,
         end_to_end_stages=_medians([report.seconds for report in reports], count),
+        matmul_gflops=speed,
+        floor=Floor.of(
+            multiply_adds, gflops=speed.median, stages=stages, total=1 / fps_model.median
+        ),
     )
 
 
 def _measure_length(
     settings: BenchmarkSettings, job: Job, frames: Sequence[NDArray[np.uint8]]
 ) -> Trend:
-    """Measure clip after clip of a long video, which is the frames over and over."""
+    """Measure how cost grows with the memory, at the smallest L."""
     interval = settings.intervals[0]
     chosen = variant_settings(settings.segment, VARIANTS[settings.variants[0]], interval)
-    # One clip more than counts: the last one adds nothing to the memory.
-    count = 1 + interval * (SCALING_CLIPS + 1)
-    endless = list(itertools.islice(itertools.cycle(frames), count))
-    runs = [run_model(job, endless, chosen).clips[:-1] for _ in range(settings.repeats)]
-    counts = [memory_frames for memory_frames, _ in runs[0]]
-    medians = [statistics.median(run[i][1] for run in runs) for i in range(len(counts))]
-    return Trend.fit(counts, medians)
+    return measure_growth(job, frames, chosen, settings.scaling_frames, repeats=settings.repeats)
 
 
 def _scaling(length: Trend, measurements: Sequence[Measurement]) -> Scaling:

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from model.errors import InputError
 from model.inference.clips import iter_clips
+from model.inference.segmenter import ClipSegmenter
 from model.ops.threads import cpu_threads
 from model.ops.timing import StageClock
+from model.types import Clip
 from pcvos_cli.backward import new_segmenter
 from pcvos_cli.benchmarking.clip import BenchmarkSettings, clips_to_measure
 from pcvos_cli.benchmarking.machine import synchronise
@@ -28,34 +30,28 @@ from pcvos_cli.video.source import open_source
 
 @dataclass(frozen=True, slots=True)
 class ModelRun:
-    """The model's seconds, how they divide into stages, and frames in the memory at the end.
-
-    ``clips`` has, for each clip of L frames, the frames in the memory and seconds a frame.
-    """
+    """The model's seconds, how they divide into stages, and frames in the memory at the end."""
 
     seconds: float
     stages: dict[str, float]
     memory_frames: int
-    clips: list[tuple[int, float]]
 
 
 def run_model(job: Job, frames: Sequence[NDArray[np.uint8]], settings: SegmentSettings) -> ModelRun:
     """Segment frames from memory; making clips of them is not charged to the model."""
     segmenter = new_segmenter(job, settings)
     clips = iter_clips(frames, job.references, interval=settings.inference.interval)
-    total = 0.0
-    by_clip = []
-    for clip in clips:
-        memory_frames = segmenter.memory_frames
-        synchronise(job.device)
-        start = time.perf_counter()
-        segmenter.segment(clip)
-        synchronise(job.device)
-        seconds = time.perf_counter() - start
-        total += seconds
-        if memory_frames and clip.due:
-            by_clip.append((memory_frames, seconds / clip.frames.shape[0]))
-    return ModelRun(total, segmenter.stage_seconds, segmenter.memory_frames, by_clip)
+    total = sum(time_clip(segmenter, clip, job) for clip in clips)
+    return ModelRun(total, segmenter.stage_seconds, segmenter.memory_frames)
+
+
+def time_clip(segmenter: ClipSegmenter, clip: Clip, job: Job) -> float:
+    """Segment a clip, and return the seconds until the device has done it."""
+    synchronise(job.device)
+    start = time.perf_counter()
+    segmenter.segment(clip)
+    synchronise(job.device)
+    return time.perf_counter() - start
 
 
 def measure_model(

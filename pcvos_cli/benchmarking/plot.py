@@ -11,6 +11,7 @@ from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from pcvos_cli.benchmarking.ablation_report import AblationReport
 from pcvos_cli.benchmarking.curves import Curve
+from pcvos_cli.benchmarking.long_report import LongReport
 from pcvos_cli.benchmarking.report import BenchmarkReport, Machine, Measurement
 from pcvos_cli.masks.output import make_directory, write_whole
 
@@ -35,6 +36,36 @@ def draw_report(
         figure = _accuracy_figure(report, curves)
     else:
         figure = _speed_figure(report)
+    _save(figure, path)
+
+
+def draw_long(report: LongReport, path: Path) -> None:
+    """Draw seconds a frame and resident memory along a long video.
+
+    Args:
+        report: What was measured.
+        path: The PNG to write.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
+    figure = Figure(figsize=(9.5, 4.8), layout="constrained")
+    setup = _setup(report.protocol["model"], report.machine)
+    figure.suptitle(f"{setup}, L={report.interval}, {report.protocol['working_size']}")
+    above, below = figure.subplots(2, 1, sharex=True)
+    x = [(s.first + s.last) / 2 for s in report.stretches]
+    above.plot(x, [s.seconds for s in report.stretches], marker="o")
+    above.set_ylabel("seconds a frame")
+    below.plot(x, [s.resident_mb for s in report.stretches], marker="s", color="tab:orange")
+    below.axhline(report.peak_mb, linestyle="--", color="gray")
+    below.annotate("peak", (x[0], report.peak_mb), (0, 3), textcoords="offset points")
+    below.set_ylabel("resident MB")
+    below.set_xlabel("frame")
+    for axes in (above, below):
+        # From zero: what is flat should look flat, and what grows should not look flat.
+        axes.set_ylim(bottom=0)
+        axes.margins(y=0.15)
+        axes.grid(alpha=0.3)
     _save(figure, path)
 
 

@@ -4,11 +4,12 @@ from typing import Any
 
 from pcvos_cli.benchmarking.clip import BenchmarkSettings
 from pcvos_cli.benchmarking.machine import MATRIX_SIDE, reset_peak_memory
+from pcvos_cli.benchmarking.rates import REFERENCE_GFLOPS
 from pcvos_cli.preparation import Job
 
 SCALING = (
-    "length: seconds a frame of each clip of a video that is the frames over and over, median of "
-    "the repeats; objects: from the speeds; least squares"
+    "length: seconds a frame of the clip after the first frame, with a memory filled with near "
+    "copies of that frame, median of the repeats; objects: from the speeds; least squares"
 )
 
 
@@ -42,5 +43,9 @@ def benchmark_protocol(settings: BenchmarkSettings, job: Job, frames: int) -> di
         "frames included"
         + ("" if reset_peak_memory(job.device) else "; of the process so far, on this system"),
         **({"scaling": SCALING} if settings.scaling else {}),
-        "matmul": f"float32 products of {MATRIX_SIDE} x {MATRIX_SIDE} matrices, in the same run",
+        "matmul": f"float32 products of {MATRIX_SIDE} x {MATRIX_SIDE} matrices, in the same run; "
+        "of a measurement, right before and after it",
+        "floor": "multiply-adds of convolutions and matrix products of the model, counted, "
+        "two operations each, at the measurement's rate of matrix products",
+        "at_67": f"seconds x GFLOP/s / {REFERENCE_GFLOPS:.0f}",
     }

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from model.errors import InputError
+from pcvos_cli.benchmarking.rates import Floor, at_reference
 from pcvos_cli.benchmarking.trend import Scaling
 
 MODEL_STAGES = (
@@ -116,6 +117,9 @@ class Measurement:
         end_to_end_stages: Likewise end to end. Decoding and writing run beside the model,
             so they may add up to more than ``total``.
         accuracy: On the data set, or ``None`` if there was none.
+        matmul_gflops: Rate of matrix products right before and after, or ``None`` in reports
+            of older versions; so is ``floor``.
+        floor: The multiply-adds of the model, and how far above them it is.
     """
 
     variant: str
@@ -131,6 +135,35 @@ class Measurement:
     model_stages: Mapping[str, float]
     end_to_end_stages: Mapping[str, float]
     accuracy: Accuracy | None = None
+    matmul_gflops: Spread | None = None
+    floor: Floor | None = None
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds a frame (medians); ``..._at_67`` with matrix products at 67 GFLOP/s."""
+        seconds = {
+            "model": 1 / self.fps_model.median,
+            "end_to_end": 1 / self.fps_end_to_end.median,
+        }
+        if self.matmul_gflops is not None:
+            rate = self.matmul_gflops.median
+            seconds |= {f"{kind}_at_67": at_reference(s, rate) for kind, s in seconds.items()}
+        return seconds
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Self:
+        """Read the fields back from JSON."""
+        # What follows from the others is written for those who read the JSON.
+        known = {name: value for name, value in values.items() if name != "seconds"}
+        for name in ("fps_model", "fps_end_to_end"):
+            known[name] = Spread(**known[name])
+        if known["accuracy"] is not None:
+            known["accuracy"] = Accuracy(**known["accuracy"])
+        if known.get("matmul_gflops") is not None:
+            known["matmul_gflops"] = Spread(**known["matmul_gflops"])
+        if known.get("floor") is not None:
+            known["floor"] = Floor.from_values(known["floor"])
+        return cls(**known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +225,10 @@ class BenchmarkReport:
 
     def to_document(self) -> dict[str, Any]:
         """Return the JSON document of ``pcvos benchmark --json``."""
-        return asdict(self)
+        document = asdict(self)
+        for values, measured in zip(document["measurements"], self.measurements, strict=True):
+            values["seconds"] = measured.seconds
+        return document
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "BenchmarkReport":
@@ -202,14 +238,7 @@ class BenchmarkReport:
             InputError: If it is another document.
         """
         try:
-            measurements = []
-            for item in document["measurements"]:
-                values = dict(item)
-                for name in ("fps_model", "fps_end_to_end"):
-                    values[name] = Spread(**values[name])
-                if values["accuracy"] is not None:
-                    values["accuracy"] = Accuracy(**values["accuracy"])
-                measurements.append(Measurement(**values))
+            measurements = [Measurement.from_values(item) for item in document["measurements"]]
             scaling = document["scaling"]
             return cls(
                 document["protocol"],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pcvos_cli.benchmarking.curves import Curve, Point
+from pcvos_cli.benchmarking.rates import REFERENCE_GFLOPS, TOTAL, Floor
 from pcvos_cli.benchmarking.report import MODEL_STAGES, SCORES, BenchmarkReport, Measurement
 
 
@@ -37,24 +38,78 @@ def speed_table(report: BenchmarkReport) -> Table:
     return Table("Frames a second: median (lowest..highest)", header, rows)
 
 
+def seconds_table(report: BenchmarkReport) -> Table | None:
+    """Return seconds a frame as measured and at the reference rate, beside their floor.
+
+    ``None`` for reports of older versions.
+    """
+    rows = []
+    for m in report.measurements:
+        if m.matmul_gflops is None or m.floor is None:
+            return None
+        s = m.seconds
+        row = [m.variant + "*" * bool(m.mark), str(m.interval), str(m.objects)]
+        row += [f"{s['model']:.3f}", f"{s['end_to_end']:.3f}"]
+        row += [f"{s['model'] / s['end_to_end']:.2f}", f"{m.matmul_gflops.median:.0f}"]
+        row += [f"{s['model_at_67']:.3f}", f"{s['end_to_end_at_67']:.3f}"]
+        row += [f"{m.floor.at_reference:.3f}", f"{m.floor.times[TOTAL]:.2f}"]
+        rows.append(row)
+    header = ["variant", "L", "objects", "model s", "end-to-end s", "FPS end to end / model"]
+    header += ["GFLOP/s", "model s at 67", "end-to-end s at 67", "floor s at 67", "model / floor"]
+    return Table(
+        f"Seconds a frame, as measured and with matrix products at {REFERENCE_GFLOPS:.0f} GFLOP/s",
+        header,
+        rows,
+    )
+
+
+def floor_tables(report: BenchmarkReport) -> list[Table]:
+    """Return how near the processor's limit each stage is: a table a variant and objects."""
+    tables = []
+    for case, line in _cases(report).items():
+        floors = [m.floor for m in line if m.floor is not None]
+        if len(floors) < len(line):
+            continue
+        stages = [stage for stage in MODEL_STAGES if stage in floors[0].multiply_adds]
+        rows = [
+            [stage.replace("_", " "), *(_floor_cell(floor, stage) for floor in floors)]
+            for stage in [*stages, TOTAL]
+        ]
+        title = f"Multiply-adds a frame (G), floor (ms), time over floor: {case}"
+        tables.append(Table(title, ["", *(f"L={m.interval}" for m in line)], rows))
+    return tables
+
+
+def _floor_cell(floor: Floor, stage: str) -> str:
+    giga, milliseconds = floor.multiply_adds[stage] / 1e9, 1000 * floor.seconds[stage]
+    times = f"{floor.times[stage]:.2f}" if stage in floor.times else "-"
+    return f"{giga:.3f} / {milliseconds:.1f} / {times}"
+
+
 def stage_tables(report: BenchmarkReport) -> list[Table]:
     """Return milliseconds a frame: a table a variant and number of objects, a row a stage.
 
     Stages of the model are those of its own runs; all others are those end to end.
     """
-    cases: dict[tuple[str, int], list[Measurement]] = {}
-    for m in report.measurements:
-        cases.setdefault((m.variant, m.objects), []).append(m)
     tables = []
-    for (variant, objects), line in cases.items():
+    for case, line in _cases(report).items():
         seconds = [{**m.end_to_end_stages, **m.model_stages} for m in line]
         rows = [
             [stage.replace("_", " "), *(f"{1000 * one.get(stage, 0.0):.1f}" for one in seconds)]
             for stage in _stages(line)
         ]
-        title = f"Milliseconds a frame: {variant}, {objects} object{'s' * (objects > 1)}"
+        title = f"Milliseconds a frame: {case}"
         tables.append(Table(title, ["", *(f"L={m.interval}" for m in line)], rows))
     return tables
+
+
+def _cases(report: BenchmarkReport) -> dict[str, list[Measurement]]:
+    """Return the measurements of each variant and number of objects, by their name in titles."""
+    cases: dict[str, list[Measurement]] = {}
+    for m in report.measurements:
+        name = f"{m.variant}, {m.objects} object{'s' * (m.objects > 1)}"
+        cases.setdefault(name, []).append(m)
+    return cases
 
 
 def accuracy_curves(report: BenchmarkReport) -> list[Curve]:
@@ -91,6 +146,8 @@ def measurements_csv(report: BenchmarkReport) -> str:
     writer.writerow(
         ["variant", "L", "objects", "frames", "memory_frames", *speeds]
         + ["peak_memory_mb", "peak_device_memory_mb", *SCORES.values(), "mark"]
+        + ["matmul_gflops", *(f"{kind}_at_67" for kind in ("model", "end_to_end"))]
+        + ["floor_seconds", "model_over_floor", "multiply_adds"]
         + [f"{kind}_seconds_{stage}" for kind, stage in stages]
     )
     for m in report.measurements:
@@ -99,7 +156,11 @@ def measurements_csv(report: BenchmarkReport) -> str:
             row += [speed.median, speed.low, speed.high]
         row += [m.peak_memory_mb, m.peak_device_memory_mb]
         row += [getattr(m.accuracy, name, None) for name in SCORES.values()]
-        row += [m.mark, *(getattr(m, f"{kind}_stages").get(stage) for kind, stage in stages)]
+        row += [m.mark, None if m.matmul_gflops is None else m.matmul_gflops.median]
+        row += [m.seconds.get(f"{kind}_at_67") for kind in ("model", "end_to_end")]
+        whole = [m.floor.seconds, m.floor.times, m.floor.multiply_adds] if m.floor else [{}] * 3
+        row += [values.get(TOTAL) for values in whole]
+        row += [getattr(m, f"{kind}_stages").get(stage) for kind, stage in stages]
         writer.writerow(["" if value is None else value for value in row])
     return text.getvalue()
 

@@ -40,6 +40,11 @@ class Trend:
         lists = {name: tuple(values[name]) for name in ("counts", "seconds")}
         return cls(**{**values, **lists})
 
+    @property
+    def growth(self) -> float:
+        """Seconds at the largest count over those at the smallest."""
+        return self.seconds[-1] / self.seconds[0]
+
     def describe(self, what: str) -> str:
         """Return the line in words, in milliseconds.
 
@@ -49,7 +54,8 @@ class Trend:
         fixed, each = 1000 * self.fixed, 1000 * self.each
         return (
             f"{fixed:.2f} ms a frame {'-' if each < 0 else '+'} {abs(each):.3f} ms for each {what}"
-            f" (R² {self.r_squared:.3f}, {self.counts[0]} to {self.counts[-1]})"
+            f" (R² {self.r_squared:.3f}, {self.counts[0]} to {self.counts[-1]};"
+            f" {self.counts[-1]} take {self.growth:.2f} times the seconds of {self.counts[0]})"
         )
 
 
@@ -61,7 +67,8 @@ class Scaling:
         variant: What was measured.
         interval: L.
         objects: Number of objects while the length grows.
-        length: By frames in the memory, of which there is one each L frames of the video.
+        length: By frames in the memory, of which there is one each L frames of the video, up
+            to a bound; measured up to any number.
         by_objects: By number of objects; ``None`` where only one number was measured.
     """
 

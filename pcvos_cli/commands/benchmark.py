@@ -8,7 +8,13 @@ import typer
 from model.config import InferenceConfig
 from model.errors import ConfigError
 from pcvos_cli import console, options
-from pcvos_cli.benchmark_run import AccuracyRequest, Outputs, report_ablation, report_speed
+from pcvos_cli.benchmark_run import (
+    AccuracyRequest,
+    Outputs,
+    report_ablation,
+    report_long,
+    report_speed,
+)
 from pcvos_cli.benchmarking.report import VARIANTS
 from pcvos_cli.options import INFERENCE, SETTINGS
 from pcvos_cli.settings import SegmentSettings
@@ -65,6 +71,24 @@ def benchmark(
             help="Fit how cost grows with the memory, at the smallest L, and with --objects.",
         ),
     ] = False,
+    scaling_frames: Annotated[
+        str | None,
+        typer.Option(
+            "--scaling-frames",
+            metavar="N,N,...",
+            help="Frames in the memory at which --scaling measures. Default: 2,10,25,50,100.",
+        ),
+    ] = None,
+    long: Annotated[
+        int | None,
+        typer.Option(
+            "--long",
+            min=2,
+            metavar="FRAMES",
+            help="Segment the clip forwards and backwards until there are so many frames, and "
+            "watch seconds a frame and memory. With one of --intervals; nothing else is measured.",
+        ),
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(
@@ -173,7 +197,7 @@ def benchmark(
 ) -> None:
     """Measure FPS, memory and the seconds of each stage, and with a data set accuracy."""
     console.configure(quiet=quiet, verbose=verbose, debug=debug)
-    from pcvos_cli.benchmarking.clip import BenchmarkSettings
+    from pcvos_cli.benchmarking.clip import SCALING_FRAMES, BenchmarkSettings
 
     outputs = Outputs(json=json, csv=csv, plot=plot, paper=paper, overwrite=overwrite)
     outputs.refuse_existing()
@@ -214,7 +238,17 @@ def benchmark(
         video=video,
         mask=mask,
         scaling=scaling,
+        scaling_frames=SCALING_FRAMES
+        if scaling_frames is None
+        else parse_numbers(scaling_frames, "--scaling-frames"),
     )
+    if scaling_frames is not None and not scaling:
+        raise ConfigError("--scaling-frames goes with --scaling")
+    if long is not None:
+        if ablation or scaling or accuracy is not None:
+            raise ConfigError("--long goes with neither --ablation nor --scaling nor --root")
+        report_long(settings, long, outputs, untrained=untrained)
+        return
     if not ablation:
         if row or paper:
             raise ConfigError("--row and --paper go with --ablation")

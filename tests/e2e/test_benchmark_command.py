@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from pcvos_cli.benchmarking.long_report import LongReport
 from pcvos_cli.benchmarking.report import SWITCHED, BenchmarkReport
-from tests.support.cli import pcvos, write_mask
+from tests.support.cli import pcvos, square, write_mask
 from tests.support.datasets import moving, write_davis2016, write_davis2017
 from tests.support.videos import pictures, write_video
 
@@ -52,6 +54,13 @@ def test_a_made_clip_is_measured_for_every_case(lite_weights: Path):
         seconds = sum(m.model_stages.values())
         assert 0.3 / m.fps_model.high < seconds < 1.1 / m.fps_model.low
         assert m.peak_memory_mb > 50
+        assert m.matmul_gflops is not None
+        assert m.matmul_gflops.low > 0
+        assert m.floor is not None
+        stages = MODEL - {"aggregation"} - ({"refinement"} if m.mark else set())
+        assert set(m.floor.multiply_adds) == {*stages, "total"} == set(m.floor.times)
+        total = 2e-9 * m.floor.multiply_adds["total"] / m.matmul_gflops.median
+        assert m.floor.times["total"] == pytest.approx(1 / m.fps_model.median / total)
     # 1 + 2 x 3 frames: reference and the first clip; with L = 2 one clip more.
     assert [m.memory_frames for m in report.measurements] == [3, 2, 3, 2]
     assert report.machine.threads == 1
@@ -76,11 +85,13 @@ def test_a_video_gives_as_many_objects_as_asked_for(lite_weights: Path, tmp_path
 
 
 def test_scaling_fits_length_and_objects(lite_weights: Path):
-    arguments = ("--intervals", "1", "--frames", "3", "--repeats", "1", "--scaling")
+    arguments = ("--intervals", "1", "--frames", "2", "--repeats", "1", "--scaling")
+    arguments += ("--scaling-frames", "1,3,50")
     document = measure(lite_weights, *arguments, "--objects", "1,3")
     scaling = BenchmarkReport.from_document(document).scaling
     assert scaling is not None
-    assert scaling.length.counts == tuple(range(1, 17))  # L = 1: every frame joins the memory.
+    # More than the memory's bound (40), and than the video has frames.
+    assert scaling.length.counts == (1, 3, 50)
     assert all(seconds > 0 for seconds in scaling.length.seconds)
     assert scaling.by_objects is not None
     assert scaling.by_objects.counts == (1, 3)
@@ -100,7 +111,15 @@ def test_tables_and_the_plot_are_written(lite_weights: Path, tmp_path: Path):
     result = pcvos(*arguments)
     assert result.exit_code == 0, result.stderr
     assert plot.read_bytes().startswith(b"\x89PNG")
-    for text in ("end-to-end FPS", "key encoder", "GFLOP/s", "1 CPU threads", "repeats: 2"):
+    for text in (
+        "end-to-end FPS",
+        "floor s at 67",
+        "time over floor: full, 1 object",
+        "key encoder",
+        "GFLOP/s",
+        "1 CPU threads",
+        "repeats: 2",
+    ):
         assert text in result.stdout
     assert "Milliseconds a frame: full, 1 object\n" in result.stdout
     again = pcvos(*arguments)
@@ -139,6 +158,11 @@ def test_accuracy_is_that_of_evaluate(lite_weights: Path, tmp_path: Path, datase
         (("--objects", "300"), 2, "too many"),
         (("--untrained",), 2, "--weights"),
         (("--score", "j"), 2, "--root"),
+        (("--scaling-frames", "2,100"), 2, "--scaling"),
+        (("--scaling", "--scaling-frames", "2"), 2, "two numbers"),
+        (("--long", "50"), 2, "one of --intervals"),
+        (("--long", "50", "--intervals", "5", "--scaling"), 2, "--long"),
+        (("--long", "50", "--intervals", "5", "--csv", "x.csv"), 2, "--csv"),
     ],
 )
 def test_wrong_arguments_are_refused(lite_weights: Path, arguments, code: int, words: str):
@@ -170,3 +194,28 @@ def test_what_a_model_lacks_cannot_be_switched_off():
     result = pcvos("benchmark", *TINY, *arguments)
     assert result.exit_code == 2
     assert "no refinement" in result.stderr
+
+
+def test_a_long_video_is_watched_from_its_first_frame_to_its_last(
+    lite_weights: Path, tmp_path: Path
+):
+    video = tmp_path / "frames"
+    video.mkdir()
+    for index, rgb in enumerate(pictures(6, (47, 65))):
+        Image.fromarray(rgb).save(video / f"{index}.png")
+    mask = write_mask(tmp_path / "m.png", square((47, 65)))
+    plot = tmp_path / "long.png"
+    document = measure(
+        *(lite_weights, "--video", video, "--mask", mask, "--long", "130", "--intervals", "5"),
+        *("--max-memory-frames", "3", "--plot", plot),
+    )
+    report = LongReport.from_document(document)
+    assert (report.frames, report.interval, report.objects) == (130, 5, 1)
+    assert report.memory_frames == 3  # The settings reach the run.
+    assert report.protocol["loop"].startswith("6 frames")
+    assert report.protocol["source_size"] == "64 x 46"  # H.264 needs even sizes.
+    assert report.protocol["weights_sha256"]
+    assert [(s.first, s.last) for s in report.stretches] == [(0, 99), (100, 129)]
+    assert report.fps_end_to_end > 0
+    assert report.peak_mb >= max(s.resident_mb for s in report.stretches) > 100
+    assert plot.read_bytes().startswith(b"\x89PNG")

@@ -10,6 +10,7 @@ from PIL import Image
 
 from model.errors import InputError
 from pcvos_cli.benchmarking.plot import draw_report
+from pcvos_cli.benchmarking.rates import Floor
 from pcvos_cli.benchmarking.report import (
     SWITCHED,
     Accuracy,
@@ -20,7 +21,9 @@ from pcvos_cli.benchmarking.report import (
 )
 from pcvos_cli.benchmarking.tables import (
     accuracy_curves,
+    floor_tables,
     measurements_csv,
+    seconds_table,
     speed_table,
     stage_tables,
 )
@@ -42,6 +45,15 @@ def measurement(variant: str, interval: int, accuracy: Accuracy | None = None) -
         end_to_end_stages={"decode": 0.004, "model": 0.02, "png": 0.005, "total": 0.03},
         accuracy=accuracy,
     )
+
+
+def compared(measured: Measurement) -> Measurement:
+    """Add the rate of matrix products, and a floor: the half of what the model takes."""
+    counts = {"key_encoder": 2e9, "decoder": 3e9}
+    total = 1 / measured.fps_model.median
+    gflops = 4 * sum(counts.values()) / total / 1e9
+    floor = Floor.of(counts, gflops=gflops, stages=measured.model_stages, total=total)
+    return replace(measured, matmul_gflops=Spread(gflops, gflops / 2, 2 * gflops), floor=floor)
 
 
 def report(*measurements: Measurement) -> BenchmarkReport:
@@ -68,6 +80,57 @@ def test_json_comes_back_as_it_was():
     whole = report(measurement("full", 5, Accuracy(0.8, 0.7, 0.9)), measurement("stcn-like", 10))
     read = BenchmarkReport.from_document(json.loads(json.dumps(whole.to_document())))
     assert read == whole
+
+
+def test_json_says_seconds_and_the_floor():
+    whole = report(compared(measurement("full", 5)), measurement("full", 10))
+    document = json.loads(json.dumps(whole.to_document()))
+    assert BenchmarkReport.from_document(document) == whole
+    first, second = document["measurements"]
+    assert first["seconds"] == {
+        "model": pytest.approx(0.05),
+        "end_to_end": pytest.approx(0.1),
+        "model_at_67": pytest.approx(0.05 * 400 / 67),
+        "end_to_end_at_67": pytest.approx(0.1 * 400 / 67),
+    }
+    assert set(second["seconds"]) == {"model", "end_to_end"}  # No rate was measured.
+    assert first["floor"]["multiply_adds"]["total"] == 5e9
+    assert first["floor"]["seconds"]["total"] == pytest.approx(0.025)
+    assert first["floor"]["times"] == {
+        "key_encoder": pytest.approx(0.2),
+        "decoder": pytest.approx(0.0035 / 0.015),
+        "total": pytest.approx(2),
+    }
+
+
+def test_reports_of_older_versions_are_read():
+    document = report(measurement("full", 5)).to_document()
+    for name in ("matmul_gflops", "floor", "seconds"):
+        del document["measurements"][0][name]
+    read = BenchmarkReport.from_document(document)
+    assert read == report(measurement("full", 5))
+    assert seconds_table(read) is None
+    assert floor_tables(read) == []
+
+
+def test_seconds_stand_beside_their_floor():
+    table = seconds_table(report(compared(measurement("full", 5))))
+    assert table is not None
+    row = dict(zip(table.header, table.rows[0], strict=True))
+    assert (row["model s"], row["end-to-end s"]) == ("0.050", "0.100")
+    assert row["FPS end to end / model"] == "0.50"
+    assert (row["GFLOP/s"], row["model s at 67"]) == ("400", "0.299")
+    assert (row["floor s at 67"], row["model / floor"]) == ("0.149", "2.00")
+
+
+def test_each_stage_is_compared_with_its_floor():
+    lines = [compared(measurement("full", L)) for L in (5, 10)]
+    (table,) = floor_tables(report(*lines))
+    assert table.title.endswith("full, 1 object")
+    assert table.header == ["", "L=5", "L=10"]
+    assert [row[0] for row in table.rows] == ["key encoder", "decoder", "total"]
+    assert table.rows[-1][1] == "5.000 / 25.0 / 2.00"
+    assert table.rows[0][1] == "2.000 / 10.0 / 0.20"
 
 
 @pytest.mark.parametrize("document", [{}, {"machine": {}, "measurements": [], "protocol": {}}, []])
@@ -144,12 +207,18 @@ def test_curves_are_in_percent_and_in_the_order_of_clip_length():
 def test_the_csv_has_a_line_a_measurement_with_every_stage():
     scored = measurement("full", 5, Accuracy(0.8, 0.7, 0.9))
     other = replace(measurement("stcn-like", 25), model_stages={"key_encoder": 0.5})
-    first, second = csv.DictReader(measurements_csv(report(scored, other)).splitlines())
+    lines = measurements_csv(report(scored, other, compared(scored))).splitlines()
+    first, second, floored = csv.DictReader(lines)
     assert (first["variant"], first["L"], first["fps_model"], first["fps_model_low"]) == (
         "full", "5", "20.0", "15.0",
     )  # fmt: skip
     assert (first["J_mean"], first["G"], first["mark"]) == ("0.7", "", "")
     assert float(first["end_to_end_seconds_png"]) == 0.005
+    assert (first["matmul_gflops"], first["model_over_floor"]) == ("", "")
+    assert float(floored["matmul_gflops"]) == pytest.approx(400)
+    assert float(floored["model_at_67"]) == pytest.approx(0.05 * 400 / 67)
+    assert float(floored["model_over_floor"]) == pytest.approx(2)
+    assert float(floored["multiply_adds"]) == 5e9
     assert second["model_seconds_key_encoder"] == "0.5"
     assert second["model_seconds_decoder"] == second["JF_mean"] == ""
     assert second["mark"] == SWITCHED

@@ -14,8 +14,12 @@ def test_a_line_is_found():
     assert trend.fixed == pytest.approx(0.3)
     assert trend.each == pytest.approx(0.2)
     assert trend.r_squared == pytest.approx(1)
-    words = "300.00 ms a frame + 200.000 ms for each object (R² 1.000, 1 to 5)"
+    words = (
+        "300.00 ms a frame + 200.000 ms for each object (R² 1.000, 1 to 5;"
+        " 5 take 2.60 times the seconds of 1)"
+    )
     assert trend.describe("object") == words
+    assert trend.growth == pytest.approx(2.6)
 
 
 def test_noise_is_fitted_as_numpy_does():
