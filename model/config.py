@@ -5,7 +5,7 @@ network: it is stored inside a checkpoint and never changes afterwards. ``Infere
 is what a user chooses at run time; one set of weights serves every choice.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from model.errors import ConfigError
@@ -51,6 +51,7 @@ class PCVOSConfig:
         decoder_widths: Channels at strides 16, 8 and 4.
         memory_decay: What a memory frame's similarities lose for each newer frame, in units
             of the softmax's exponent. Reference frames lose nothing.
+        drop_strays: The weights are meant to run with ``StrayFilter``.
         refinement: ``None`` leaves intra-clip refinement out (STCN).
     """
 
@@ -68,6 +69,7 @@ class PCVOSConfig:
     decoder_kernel: int = 3
     decoder_widths: tuple[int, int, int] = (512, 256, 256)
     memory_decay: float = 0.0
+    drop_strays: bool = False
     refinement: RefinementConfig | None = RefinementConfig()
 
     def __post_init__(self) -> None:
@@ -127,6 +129,7 @@ PCVOS_LITE = PCVOSConfig(
     decoder_kernel=1,
     decoder_widths=(96, 48, 24),
     memory_decay=0.15,
+    drop_strays=True,
 )
 """The same method on a small ImageNet trunk, for CPUs."""
 
@@ -146,6 +149,8 @@ class InferenceConfig:
         max_memory_frames: Frames that the memory holds at most; ``None``: any number. Those
             used least are dropped, reference frames never. The default leaves videos of
             DAVIS (104 frames at most) and YouTube-VOS (180) as they are, also at L = 5.
+        drop_strays: Drop parts of a mask far from the object's body; ``None``: as the
+            weights are meant to run.
     """
 
     interval: int = 10
@@ -153,6 +158,7 @@ class InferenceConfig:
     progressive_interval: int | None = 5
     refinement: bool = True
     max_memory_frames: int | None = 40
+    drop_strays: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing.
@@ -164,3 +170,9 @@ class InferenceConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be at least 1, got {value}")
+
+    def for_model(self, config: PCVOSConfig) -> "InferenceConfig":
+        """Return these settings with what was left to the weights filled in."""
+        if self.drop_strays is not None:
+            return self
+        return replace(self, drop_strays=config.drop_strays)

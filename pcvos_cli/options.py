@@ -104,6 +104,15 @@ MaxMemoryFrames = Annotated[
         rich_help_panel=_METHOD,
     ),
 ]
+DropStrays = Annotated[
+    bool | None,
+    typer.Option(
+        "--drop-strays/--keep-strays",
+        help="Drop parts of a mask that are far from the object. Default: as the weights say.",
+        show_default=False,
+        rich_help_panel=_METHOD,
+    ),
+]
 Json = Annotated[
     bool,
     typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=_TERMINAL),

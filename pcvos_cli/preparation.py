@@ -132,7 +132,7 @@ def prepare(
         notes=(*(f"{mask.path}: {note}" for mask in given for note in mask.notes), *engine.notes),
     )
     record = {
-        **asdict(settings.inference),
+        **asdict(settings.inference.for_model(config)),
         "size": settings.size,
         "model": config.name,
         "weights": weights.name,

@@ -15,10 +15,12 @@ deleted. The memory is soft, as it was in use: made again from PNGs it would be 
 A run therefore writes each frame of its memory here once.
 """
 
+import base64
 import contextlib
 import hashlib
 import json
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +31,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
+from safetensors.torch import load as from_safetensors
 from safetensors.torch import load_file
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
@@ -41,6 +44,7 @@ from pcvos_cli.masks.output import make_directory, output_errors, remove, write_
 from pcvos_cli.output_folder import PROGRESS, STATE
 
 _KEY = "key"
+_BODY = "body"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,14 @@ class Progress:
         next_frame: Index of the first frame that is not finished; a clip begins with it.
         object_ids: The objects that have entered, ascending.
         memory: The frames of the memory; their numbers name the files of ``memory/`` that count.
+        bodies: By object id, where its body was on the last frame, packed.
         journal_bytes: Bytes of ``labels.jsonl`` that count.
     """
 
     next_frame: int
     object_ids: tuple[int, ...]
     memory: tuple[FrameRecord, ...]
+    bodies: dict[str, str]
     journal_bytes: int
 
 
@@ -138,7 +144,8 @@ class SavedRun:
         if self.progress is not None:
             with self._reading():
                 memory = map(self._read_memory, self.progress.memory)
-                segmenter.restore(self.progress.object_ids, memory)
+                bodies = {int(i): _unpacked(text) for i, text in self.progress.bodies.items()}
+                segmenter.restore(self.progress.object_ids, memory, bodies)
             self._saved = {record.number for record in self.progress.memory}
 
     def labels(self, size: tuple[int, int]) -> Iterator[NDArray[np.int32]]:
@@ -172,13 +179,14 @@ class SavedRun:
         ]
         kept = {record.number for record in records}
         dropped, self._saved = self._saved - kept, kept
-        object_ids = segmenter.object_ids
+        object_ids, bodies = segmenter.object_ids, segmenter.bodies
 
         def save() -> None:
             assert self._journal is not None
             for number, tensors in added:
                 write_whole(self._memory_path(number), to_safetensors(tensors))
-            progress = Progress(next_frame, object_ids, records, self._journal.flush())
+            packed = {str(i): _packed(body) for i, body in bodies.items()}
+            progress = Progress(next_frame, object_ids, records, packed, self._journal.flush())
             write_whole(self._progress_path, json.dumps(asdict(progress)).encode())
             for number in dropped:  # Only now: a kill before this goes on from the old progress.
                 remove(self._memory_path(number))
@@ -236,7 +244,15 @@ class SavedRun:
     def _reading(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, SafetensorError) as error:
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            SafetensorError,
+            zlib.error,
+        ) as error:
             raise OutputError(
                 f"{self._folder}: the saved state is damaged ({error})",
                 hint="begin anew with --overwrite",
@@ -255,3 +271,12 @@ def _copy(frame: MemoryFrame) -> dict[str, Tensor]:
         name: torch.clone(tensor.cpu(), memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
+
+
+def _packed(tensor: Tensor) -> str:
+    """Return a small tensor as text: a few hundred bytes for the outline of a body."""
+    return base64.b64encode(zlib.compress(to_safetensors({_BODY: tensor}), 1)).decode()
+
+
+def _unpacked(text: str) -> Tensor:
+    return from_safetensors(zlib.decompress(base64.b64decode(text, validate=True)))[_BODY]

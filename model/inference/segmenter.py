@@ -1,12 +1,13 @@
 """Clip after clip: predict, overrule by references, update the memory."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 from model.config import InferenceConfig
 from model.inference.objects import ObjectRegistry
+from model.inference.strays import StrayFilter
 from model.memory.bank import FrameRecord, MemoryBank, MemoryFrame
 from model.ops.aggregation import soft_aggregate
 from model.ops.masks import object_masks
@@ -27,6 +28,8 @@ class ClipSegmenter:
             Keys are compared, and masks merged, in float32 in any case.
         frames_at_once: Frames encoded or decoded in one pass. ``None`` chooses one on a
             CPU, where larger passes only cost memory, and eight elsewhere.
+        synchronise: Wait for CUDA at both ends of every stage, so that ``stage_seconds``
+            charges each for its own work. For measuring only: it holds up the device.
     """
 
     def __init__(
@@ -37,15 +40,17 @@ class ClipSegmenter:
         device: torch.device | str = "cpu",
         autocast: torch.dtype | None = None,
         frames_at_once: int | None = None,
+        synchronise: bool = False,
     ) -> None:
         self._model = model
-        self._settings = settings
+        self._settings = settings.for_model(model.config)
         self._device = torch.device(device)
         self._at_once = frames_at_once or (1 if self._device.type == "cpu" else 8)
         self._autocast = autocast
         self._bank = MemoryBank(settings.max_memory_frames, model.config.memory_decay)
         self._registry = ObjectRegistry()
-        self._clock = StageClock(synchronise=self._device.type == "cuda")
+        self._strays = StrayFilter() if self._settings.drop_strays else None
+        self._clock = StageClock(synchronise=synchronise)
 
     @property
     def stage_seconds(self) -> dict[str, float]:
@@ -70,17 +75,28 @@ class ClipSegmenter:
     def memory_frame(self, index: int) -> MemoryFrame:
         """Return a frame of the memory; errors as ``MemoryBank.frame``.
 
-        With ``object_ids`` they are all that a later clip depends on.
+        With ``object_ids`` and ``bodies`` they are all that a later clip depends on.
         """
         return self._bank.frame(index)
 
+    @property
+    def bodies(self) -> dict[int, Tensor]:
+        """Where each object's body was on the last frame, as ``StrayFilter.bodies``."""
+        return {} if self._strays is None else self._strays.bodies()
+
     @torch.inference_mode()
-    def restore(self, object_ids: Iterable[int], memory: Iterable[MemoryFrame]) -> None:
+    def restore(
+        self,
+        object_ids: Iterable[int],
+        memory: Iterable[MemoryFrame],
+        bodies: Mapping[int, Tensor] | None = None,
+    ) -> None:
         """Take up the state of another segmenter between two clips.
 
         Args:
             object_ids: The objects that have entered.
             memory: All its memory frames, in order.
+            bodies: Its ``bodies``.
 
         Raises:
             ValueError: If this one has a memory already.
@@ -91,6 +107,8 @@ class ClipSegmenter:
         for frame in memory:
             values = {i: value.to(self._device) for i, value in frame.values.items()}
             self._bank.restore(MemoryFrame(frame.key.to(self._device), values, frame.record))
+        if self._strays is not None:
+            self._strays.restore(bodies or {})
 
     @torch.inference_mode()
     def segment(self, clip: Clip) -> ClipPrediction:
@@ -115,6 +133,9 @@ class ClipSegmenter:
             features = self._encode_key(frames)
         if self._bank.frames:
             probs = self._predict(features, frames)
+            if self._strays is not None:
+                with self._clock("aggregation"):
+                    self._strays.drop(probs, self._registry.object_ids)
             if clip.due and not clip.final:
                 self._remember(frames, features, probs[1:, -1])
         elif clip.reference is not None and frames.shape[0] == 1:
@@ -146,17 +167,15 @@ class ClipSegmenter:
             clock=self._clock,
         )
         order = self._bank.object_ids()
-        probs = frames.new_empty((0, 0))
+        channels = len(self._registry.object_ids) + 1
+        probs = torch.empty((channels, *frames.shape[:1], *frames.shape[2:]), device=self._device)
         start = 0
         for logits in passes:
             with self._clock("aggregation"):
                 # Half precision has no 1 - 1e-7.
-                objects = self._registry.arrange(logits.transpose(0, 1).float().sigmoid(), order)
-                merged = soft_aggregate(objects)
-                if start == 0:
-                    probs = merged.new_empty((len(merged), frames.shape[0], *merged.shape[2:]))
-                end = start + merged.shape[1]
-                probs[:, start:end] = merged
+                objects = logits.transpose(0, 1).float().sigmoid_()
+                end = start + logits.shape[0]
+                soft_aggregate(self._registry.arrange(objects, order), out=probs[:, start:end])
                 start = end
         self._bank.count_usage(memories, frames.shape[0])
         return probs
@@ -174,6 +193,9 @@ class ClipSegmenter:
         last = objects[:, -1] * (1 - given.sum(0)).clamp(min=0)
         listed = [self._registry.object_ids.index(i) for i in reference.object_ids]
         last[listed] = given
+        if self._strays is not None:
+            for object_id, mask in zip(reference.object_ids, given, strict=True):
+                self._strays.begin(object_id, mask)
         # Frames before it keep their probabilities; objects that enter are zero there.
         merged = torch.cat((probs[:1], objects))
         merged[:, -1] = soft_aggregate(last)

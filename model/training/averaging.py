@@ -33,7 +33,11 @@ def average_checkpoints(checkpoints: Sequence[Checkpoint], shares: Sequence[floa
             hint="one share for each, none below 0 and not all 0",
         )
     for other in checkpoints[1:]:
-        shape = replace(other.config, memory_decay=first.config.memory_decay)
+        shape = replace(
+            other.config,
+            memory_decay=first.config.memory_decay,
+            drop_strays=first.config.drop_strays,
+        )
         if shape != first.config or other.state.keys() != first.state.keys():
             raise WeightsError(
                 f"{first.config.name} and {other.config.name} weights of different shapes "

@@ -95,6 +95,15 @@ def average_weights(
             help="Store another loss of affinity a memory frame of age. Default: the first FILE's.",
         ),
     ] = None,
+    drop_strays: Annotated[
+        bool | None,
+        typer.Option(
+            "--drop-strays/--keep-strays",
+            help="Store whether parts of masks far from the object are dropped. "
+            "Default: the first FILE's.",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
     json: options.Json = False,
     debug: options.Debug = False,
@@ -108,8 +117,12 @@ def average_weights(
     from model.training.averaging import average_checkpoints
 
     average = average_checkpoints([load_checkpoint(f) for f in files], share or [1.0] * len(files))
+    config = average.config
     if memory_decay is not None:
-        average = replace(average, config=replace(average.config, memory_decay=memory_decay))
+        config = replace(config, memory_decay=memory_decay)
+    if drop_strays is not None:
+        config = replace(config, drop_strays=drop_strays)
+    average = replace(average, config=config)
     _save(average, out, json=json)
 
 

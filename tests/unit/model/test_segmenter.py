@@ -207,7 +207,7 @@ def test_a_restored_segmenter_goes_on_to_the_same_bits(
             before.segment(clip)
         after = ClipSegmenter(model, config)
         memory = [before.memory_frame(index) for index in range(before.memory_frames)]
-        after.restore(before.object_ids, memory)
+        after.restore(before.object_ids, memory, before.bodies)
         start = clips[done].start
         rest = list(iter_clips(frames[start:], references, interval=3, start=start, continued=True))
         assert [clip.start for clip in rest] == [clip.start for clip in clips[done:]]

@@ -1,0 +1,135 @@
+"""Strays: parts of a predicted mask that lie far from their object's body.
+
+Matching looks at appearance and place, not at whether a mask hangs together. So a spot of the
+background that looks like the object is taken in while the object passes before it, stays
+behind, comes back from the memory with every clip, and grows. An object, however, does not
+shed parts: what lies far from its body is dropped, from the memory as from the output.
+
+Not in the paper; ``PCVOSConfig.drop_strays`` says which weights are meant to run with it.
+"""
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+STRIDE = 4
+"""Side of a cell, pixels: parts are told apart, and dropped, by cells."""
+
+STEP = 4
+"""Cells over which a part of the body is found again on the next frame beyond its overlap."""
+
+REACH = 0.1
+"""What lies nearer to the body than this belongs to it: shorter sides of the frame, ..."""
+
+REACH_OF_BODY = 0.1
+"""... plus square roots of the body's area: the farther, the larger the object."""
+
+
+class StrayFilter:
+    """Follows the bodies of a video's objects, frame by frame.
+
+    The parts of a reference mask are the body. On each later frame every part of the body
+    is the connected part of the mask that overlaps it most; where none does, the object has
+    jumped or come back, and all that is predicted is the body. A stray is farther than the
+    reach from the body, and smaller than it.
+    """
+
+    def __init__(self) -> None:
+        self._bodies: dict[int, NDArray[np.int32]] = {}
+
+    def bodies(self) -> dict[int, Tensor]:
+        """Return all that ``drop`` depends on: ``(h, w)`` int32 cells by object id.
+
+        0 is outside of the body, other numbers its parts.
+        """
+        return {object_id: torch.from_numpy(body) for object_id, body in self._bodies.items()}
+
+    def restore(self, bodies: Mapping[int, Tensor]) -> None:
+        """Go on from what ``bodies`` of another filter returned."""
+        self._bodies = {i: body.numpy().astype(np.int32) for i, body in bodies.items()}
+
+    def begin(self, object_id: int, mask: Tensor) -> None:
+        """Take a reference mask ``(H, W)``, 0 to 1, sides multiples of ``STRIDE``."""
+        cells = _cells(mask[None])[0]
+        self._bodies[object_id] = _parts(cells)[1]
+
+    def drop(self, probs: Tensor, object_ids: tuple[int, ...]) -> None:
+        """Give the strays of a clip to the background, in place.
+
+        Args:
+            probs: ``(K + 1, T, H, W)``, channel 0 is the background, the others the objects
+                of ``object_ids``; H and W multiples of ``STRIDE``.
+            object_ids: K ids; one without a body is left alone.
+        """
+        for channel, object_id in enumerate(object_ids, start=1):
+            if object_id not in self._bodies:
+                continue
+            for t, cells in enumerate(_cells(probs[channel])):
+                strays = self._follow(object_id, cells)
+                if strays is None:
+                    continue
+                grid = torch.from_numpy(strays).to(probs.device)
+                pixels = grid.repeat_interleave(STRIDE, 0).repeat_interleave(STRIDE, 1)
+                given = probs[channel, t] * pixels
+                probs[0, t] += given
+                probs[channel, t] -= given
+
+    def _follow(self, object_id: int, cells: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
+        """Find the body in the next frame's cells, and return the strays if there are any."""
+        count, parts = _parts(cells)
+        if count == 0:  # Hidden: it will come back somewhere near, or anywhere.
+            return None
+        body_parts = _found_again(self._bodies[object_id], parts, count)
+        if count == 1 or not body_parts.any():
+            self._bodies[object_id] = parts
+            return None
+        body = np.where(body_parts[parts], parts, 0).astype(np.int32)
+        self._bodies[object_id] = body
+        area = np.bincount(parts.ravel(), minlength=count + 1)
+        body_area = int(area[body_parts].sum())
+        reach = REACH * min(cells.shape) + REACH_OF_BODY * np.sqrt(body_area)
+        away = cv2.distanceTransform((body == 0).astype(np.uint8), cv2.DIST_L2, 3)
+        near = np.zeros(count + 1, bool)
+        near[parts[away <= reach]] = True
+        stray_parts = ~near & (area < body_area)
+        stray_parts[0] = False
+        if not stray_parts.any():
+            return None
+        strays = stray_parts[parts]
+        # With the faint rim around them, but without what belongs to the object.
+        wide = cv2.dilate(strays.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        return np.asarray(wide & (strays | (parts == 0)))
+
+
+def _cells(masks: Tensor) -> NDArray[np.uint8]:
+    """Return ``(T, h, w)`` of 0 and 1: cells with a pixel of ``(T, H, W)`` above one half."""
+    pooled = functional.max_pool2d(masks[:, None], STRIDE)[:, 0]
+    return np.asarray((pooled > 0.5).to(torch.uint8).cpu().numpy())
+
+
+def _parts(cells: NDArray[np.uint8]) -> tuple[int, NDArray[np.int32]]:
+    """Return the number of connected parts, and the map that numbers them from 1."""
+    count, parts = cv2.connectedComponents(cells, connectivity=8)
+    return count - 1, np.asarray(parts, np.int32)
+
+
+def _found_again(
+    body: NDArray[np.int32], parts: NDArray[np.int32], count: int
+) -> NDArray[np.bool_]:
+    """Return which of ``parts`` (0 is none of them) go on from a part of ``body``."""
+    side = 2 * STEP + 1
+    # OpenCV dilates floats, not integers of 32 bits; numbers of parts are exact in them.
+    wide = cv2.dilate(body.astype(np.float32), np.ones((side, side), np.uint8)).astype(np.int64)
+    overlap = np.bincount(
+        (wide * (count + 1) + parts).ravel(), minlength=(int(wide.max()) + 1) * (count + 1)
+    ).reshape(-1, count + 1)
+    overlap = overlap[1:, 1:]
+    found = np.zeros(count + 1, bool)
+    if overlap.size:
+        found[overlap.argmax(1)[overlap.max(1) > 0] + 1] = True
+    return found
