@@ -62,9 +62,8 @@ def draw_long(report: LongReport, path: Path) -> None:
     below.set_ylabel("resident MB")
     below.set_xlabel("frame")
     for axes in (above, below):
-        # From zero: what is flat should look flat, and what grows should not look flat.
-        axes.set_ylim(bottom=0)
-        axes.margins(y=0.15)
+        # From zero, so that small changes look small.
+        axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
         axes.grid(alpha=0.3)
     _save(figure, path)
 
