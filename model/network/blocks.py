@@ -51,7 +51,8 @@ class ResBlock(nn.Module):
         Args:
             x: ``(B, in_width, h, w)``; with ``shared`` its first channels,
                 ``(B * K, C, h, w)``, the objects of one frame next to each other.
-            shared: ``shared_part`` of the channels that are missing in ``x``.
+            shared: ``shared_part`` of the channels that are missing in ``x``, for each frame
+                or for each object.
 
         Returns:
             ``(B, width, h, w)`` or ``(B * K, width, h, w)``.
@@ -90,6 +91,8 @@ def _convolve_part(conv: nn.Conv2d, x: Tensor, first: int, *, bias: bool) -> Ten
 
 def add_shared(x: Tensor, shared: Tensor) -> Tensor:
     """Add ``(B, C, h, w)`` to each of the K objects in ``(B * K, C, h, w)``."""
+    if shared.shape[0] in (1, x.shape[0]):
+        return x + shared  # An export without reshapes: ONNX Runtime keeps its own layout.
     return (x.unflatten(0, (shared.shape[0], -1)) + shared[:, None]).flatten(0, 1)
 
 
@@ -175,7 +178,8 @@ class UpsampleBlock(nn.Module):
         """
         x = functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
         x = add_shared(x, shared)
-        if extra is not None:
-            x = torch.cat((x, extra), dim=1)
-        fused: Tensor = self.out_conv(x)
+        # Convolved apart: joined, they are no whole number of eights (48 + 2 channels in
+        # lite), and ONNX Runtime has no fast convolution for that.
+        rest = None if extra is None else self.out_conv.shared_part(extra)
+        fused: Tensor = self.out_conv(x, rest)
         return fused

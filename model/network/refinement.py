@@ -36,16 +36,21 @@ class RefinementLayer(nn.Module):
             nn.Linear(mlp_ratio * value_width, value_width),
         )
 
-    def forward(self, local_key: Tensor, value: Tensor) -> Tensor:
-        """Refine values ``(B * K, T, h, w, C_v)`` by local keys ``(B, T, h, w, C_k')``."""
-        t, h, w = local_key.shape[1:4]
-        layout = WindowLayout.fit((t, h, w), self.window, shifted=self.shifted)
-        affinity = self.attention.affinity(self.key_norm(local_key), layout)
-        value = value + self.attention(affinity, self.value_norm(value), layout)
+    def affinity(self, local_key: Tensor) -> Tensor:
+        """Compare normalised local keys ``(B, T, h, w, C_k')`` inside windows."""
+        return self.attention.affinity(self.key_norm(local_key), self._layout(local_key))
+
+    def forward(self, affinity: Tensor, value: Tensor) -> Tensor:
+        """Refine the values of one object, ``(B, T, h, w, C_v)``, by ``affinity``."""
+        value = value + self.attention(affinity, self.value_norm(value), self._layout(value))
         # The hidden layer is four times as wide: a few frames at a time, not the whole clip.
         maps = value.flatten(0, 1)
         parts = [part + self.mlp(self.mlp_norm(part)) for part in maps.split(FRAMES_AT_ONCE)]
         return torch.cat(parts).view_as(value)
+
+    def _layout(self, x: Tensor) -> WindowLayout:
+        frames, rows, columns = x.shape[1:4]
+        return WindowLayout.fit((frames, rows, columns), self.window, shifted=self.shifted)
 
 
 class IntraClipRefinement(nn.Module):
@@ -82,8 +87,10 @@ class IntraClipRefinement(nn.Module):
             The refined readout, shape of ``readout``.
         """
         key = local_key.permute(0, 1, 3, 4, 2)
-        value = readout.permute(0, 1, 3, 4, 5, 2).flatten(0, 1)
+        # One object at a time: what it takes stays in the cache, and is allocated once.
+        values = readout.permute(0, 1, 3, 4, 5, 2).unbind(1)
         for layer in self.layers:
-            value = layer(key, value)
-        value = self.norm(value).unflatten(0, readout.shape[:2])
-        return value.permute(0, 1, 5, 2, 3, 4)
+            affinity = layer.affinity(key)  # type: ignore[operator] # A method of the layer.
+            values = tuple(layer(affinity, value) for value in values)
+        refined = torch.stack([self.norm(value) for value in values], dim=1)
+        return refined.permute(0, 1, 5, 2, 3, 4)

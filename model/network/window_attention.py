@@ -3,6 +3,7 @@
 Axes are always (frames, rows, columns), in cells of stride 16.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -49,26 +50,41 @@ class WindowLayout:
         return self.window[0] * self.window[1] * self.window[2]
 
 
-def to_windows(x: Tensor, layout: WindowLayout) -> Tensor:
-    """Cut ``(B, T, h, w, C)`` into ``(B, windows, tokens, C)``, padded with zeros at the ends."""
+@lru_cache(maxsize=64)
+def window_cells(layout: WindowLayout, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the clip's cell at each place of its windows, -1 for padding, and each cell's place.
+
+    Both are int64: ``(windows * tokens,)`` and ``(T * h * w,)``.
+    """
     (t, h, w), (wt, wh, ww) = layout.padded, layout.window
     ends = [p - s for p, s in zip(layout.padded, layout.size, strict=True)]
-    if any(ends):
-        x = functional.pad(x, (0, 0, 0, ends[2], 0, ends[1], 0, ends[0]))
-    if any(layout.shift):
-        x = x.roll([-s for s in layout.shift], dims=(1, 2, 3))
-    x = x.reshape(x.shape[0], t // wt, wt, h // wh, wh, w // ww, ww, x.shape[-1])
-    return x.permute(0, 1, 3, 5, 2, 4, 6, 7).flatten(4, 6).flatten(1, 3)
+    with torch.inference_mode(False):  # Kept, and training saves it for its gradients.
+        cells = torch.arange(math.prod(layout.size), device=device).view(layout.size)
+        cells = functional.pad(cells, (0, ends[2], 0, ends[1], 0, ends[0]), value=-1)
+        cells = cells.roll([-s for s in layout.shift], dims=(0, 1, 2))
+        cells = cells.reshape(t // wt, wt, h // wh, wh, w // ww, ww)
+        cells = cells.permute(0, 2, 4, 1, 3, 5).flatten()
+        padding = len(cells) - math.prod(layout.size)
+        return cells, cells.argsort()[padding:]
+
+
+def to_windows(x: Tensor, layout: WindowLayout, padding: Tensor | None = None) -> Tensor:
+    """Cut ``(B, T, h, w, C)`` into ``(B, windows, tokens, C)``.
+
+    Windows that reach beyond the clip are filled with ``padding``, ``(C,)``, or zeros.
+    """
+    cells, _ = window_cells(layout, x.device)
+    # One pass; to pad, to roll and to permute are three.
+    windows = x.flatten(1, 3).index_select(1, cells.clamp(min=0))
+    if layout.padded != layout.size:
+        windows[:, cells < 0] = x.new_zeros(x.shape[-1]) if padding is None else padding
+    return windows.unflatten(1, (-1, layout.tokens))
 
 
 def from_windows(windows: Tensor, layout: WindowLayout) -> Tensor:
     """Undo ``to_windows``: ``(B, windows, tokens, C)`` to ``(B, T, h, w, C)``."""
-    (t, h, w), (wt, wh, ww) = layout.padded, layout.window
-    x = windows.reshape(windows.shape[0], t // wt, h // wh, w // ww, wt, wh, ww, -1)
-    x = x.permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(windows.shape[0], t, h, w, -1)
-    if any(layout.shift):
-        x = x.roll(list(layout.shift), dims=(1, 2, 3))
-    return x[:, : layout.size[0], : layout.size[1], : layout.size[2]]
+    _, places = window_cells(layout, windows.device)
+    return windows.flatten(1, 2).index_select(1, places).unflatten(1, layout.size)
 
 
 @lru_cache(maxsize=64)
@@ -141,7 +157,7 @@ class WindowAttention3d(nn.Module):
         Returns:
             ``(B, windows, tokens, tokens)``, rows sum to 1.
         """
-        key = self.key(to_windows(local_key, layout))
+        key = to_windows(self.key(local_key), layout, self.key.bias)
         similarity = (key * self.scale) @ key.transpose(-1, -2)
         # A shrunken window takes the first rows and columns of the full window's index.
         index = self.index[: layout.tokens, : layout.tokens]
@@ -152,15 +168,17 @@ class WindowAttention3d(nn.Module):
         return similarity.softmax(-1)
 
     def forward(self, affinity: Tensor, value: Tensor, layout: WindowLayout) -> Tensor:
-        """Propagate values inside windows.
+        """Propagate the values of one object inside windows.
 
         Args:
             affinity: ``(B, windows, tokens, tokens)``.
-            value: ``(B * K, T, h, w, C_v)``, normalised; the K objects of a sample adjoin.
+            value: ``(B, T, h, w, C_v)``, normalised.
             layout: How the clip is cut.
 
         Returns:
-            ``(B * K, T, h, w, C_v)``.
+            ``(B, T, h, w, C_v)``.
         """
-        windows = self.value(to_windows(value, layout)).unflatten(0, (affinity.shape[0], -1))
-        return from_windows(self.out((affinity[:, None] @ windows).flatten(0, 1)), layout)
+        # Projected before windows are cut and after they are joined: not what pads them.
+        windows = to_windows(self.value(value), layout, self.value.bias)
+        out: Tensor = self.out(from_windows(affinity @ windows, layout))
+        return out

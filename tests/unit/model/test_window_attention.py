@@ -64,7 +64,7 @@ def test_attention_equals_a_loop_over_cells(size: tuple[int, int, int], shifted:
     local_key, value = torch.randn(1, *size, 6), torch.randn(2, *size, 4)
     with torch.no_grad():
         affinity = attention.affinity(local_key, layout)
-        out = attention(affinity, value, layout)
+        out = torch.cat([attention(affinity, one, layout) for one in value.split(1)])
         windows = attention.key(to_windows(local_key, layout))[0]
         values = attention.value(to_windows(value, layout))
         mask = shift_mask(layout)
@@ -80,3 +80,17 @@ def test_attention_equals_a_loop_over_cells(size: tuple[int, int, int], shifted:
                 expected[:, n, i] = torch.einsum("j,bjc->bc", weights, values[:, n])
         expected = from_windows(attention.out(expected), layout)
     assert torch.allclose(out, expected, atol=1e-5)
+
+
+def test_gradients_pass_where_inference_cut_the_same_windows_before() -> None:
+    layout = WindowLayout.fit((3, 8, 5), (2, 7, 7), shifted=True)
+    with torch.inference_mode():
+        to_windows(torch.zeros(1, 3, 8, 5, 4), layout)
+    x = torch.randn(2, 3, 8, 5, 4, requires_grad=True)
+    padding = torch.zeros(4, requires_grad=True)
+    windows = to_windows(x, layout, padding)
+    windows.sum().backward()
+    from_windows(windows, layout)
+    assert torch.equal(x.grad, torch.ones_like(x))
+    padded = 2 * (windows.shape[1] * windows.shape[2] - 3 * 8 * 5)
+    assert torch.equal(padding.grad, torch.full((4,), float(padded)))
