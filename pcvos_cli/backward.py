@@ -136,10 +136,23 @@ class BackwardPass:
         return self._room / f"{index:05}.png"
 
 
-def new_segmenter(job: Job, settings: SegmentSettings) -> ClipSegmenter:
-    """Return a segmenter without a memory, as the settings want it."""
-    autocast = torch.float16 if settings.amp else None
-    return ClipSegmenter(job.model, settings.inference, device=job.device, autocast=autocast)
+def new_segmenter(
+    job: Job, settings: SegmentSettings, *, synchronise: bool = False
+) -> ClipSegmenter:
+    """Return a segmenter without a memory, as the settings want it.
+
+    Args:
+        job: The run.
+        settings: Of the method.
+        synchronise: As for ``ClipSegmenter``.
+    """
+    return ClipSegmenter(
+        job.model,
+        settings.inference,
+        device=job.device,
+        autocast=torch.float16 if settings.amp else None,
+        synchronise=synchronise,
+    )
 
 
 def segment_backward(

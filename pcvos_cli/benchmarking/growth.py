@@ -82,5 +82,5 @@ def _time_with(
 ) -> float:
     """Return seconds a frame of a clip with this memory."""
     segmenter = new_segmenter(job, settings)
-    segmenter.restore(first.object_ids, memory)
+    segmenter.restore(first.object_ids, memory, first.bodies)
     return time_clip(segmenter, clip, job) / len(clip.frames)

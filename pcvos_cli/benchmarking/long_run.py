@@ -176,6 +176,10 @@ def segment_command(
     }
     given = [f"--{name}={value}" for name, value in options.items() if value is not None]
     given += ["--amp"] * settings.amp
+    given += ["--no-progressive"] * (inference.progressive_interval is None)
+    given += ["--no-refinement"] * (not inference.refinement)
+    if inference.drop_strays is not None:
+        given.append("--drop-strays" if inference.drop_strays else "--keep-strays")
     return [sys.executable, "-m", "pcvos_cli", "segment", str(video), *given, "--quiet"]
 
 

@@ -39,7 +39,7 @@ class ModelRun:
 
 def run_model(job: Job, frames: Sequence[NDArray[np.uint8]], settings: SegmentSettings) -> ModelRun:
     """Segment frames from memory; making clips of them is not charged to the model."""
-    segmenter = new_segmenter(job, settings)
+    segmenter = new_segmenter(job, settings, synchronise=True)
     clips = iter_clips(frames, job.references, interval=settings.inference.interval)
     total = sum(time_clip(segmenter, clip, job) for clip in clips)
     return ModelRun(total, segmenter.stage_seconds, segmenter.memory_frames)

@@ -1,0 +1,58 @@
+"""The model alone, on a job made by hand."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from model.build import build_pcvos
+from model.config import PCVOS_LITE, InferenceConfig
+from model.types import ReferenceMask
+from pcvos_cli.backward import new_segmenter
+from pcvos_cli.benchmarking.growth import measure_growth
+from pcvos_cli.benchmarking.model_alone import run_model
+from pcvos_cli.settings import SegmentSettings
+
+SETTINGS = SegmentSettings(inference=InferenceConfig(interval=2, max_memory_frames=2))
+
+
+@pytest.fixture
+def job() -> Any:
+    torch.manual_seed(0)
+    labels = torch.zeros(32, 48, dtype=torch.int32)
+    labels[8:20, 8:30] = 1
+    return SimpleNamespace(
+        model=build_pcvos(PCVOS_LITE),
+        device=torch.device("cpu"),
+        references={0: ReferenceMask(0, labels, (1,))},
+    )
+
+
+FRAMES = [np.full((32, 48, 3), 40 * index, np.uint8) for index in range(5)]
+
+
+def test_stages_wait_for_cuda_only_where_they_are_measured(
+    job: Any, monkeypatch: pytest.MonkeyPatch
+):
+    waits: list[None] = []
+    monkeypatch.setattr("model.ops.timing.torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("model.ops.timing.torch.cuda.synchronize", lambda: waits.append(None))
+    run = run_model(job, FRAMES, SETTINGS)
+    assert run.seconds > 0
+    assert run.memory_frames == 2
+    # At both ends of every stage, of which each of the three clips has some.
+    assert len(waits) >= 2 * 3
+    waits.clear()
+    run_clip = new_segmenter(job, SETTINGS)
+    assert run_clip.stage_seconds == {}
+    with run_clip._clock("stage"):
+        pass
+    assert not waits
+
+
+def test_growth_needs_neither_a_long_video_nor_a_large_bound(job: Any):
+    trend = measure_growth(job, FRAMES[:2], SETTINGS, (1, 4), repeats=2)
+    assert trend.counts == (1, 4)
+    assert all(seconds > 0 for seconds in trend.seconds)
