@@ -168,7 +168,7 @@ def test_a_target_shows_what_was_not_seen_at_first_only_where_it_is_asked_for(
         rolling[:] = marker
         return rolling
 
-    monkeypatch.setattr("model.data.scenes.unroll", mark)
+    monkeypatch.setattr("model.data.casting.unroll", mark)
     calm = SyntheticConfig(shapes=0, compound=0, look_alike=0, bystander=0, occluder=0, screen=0)
     source = SyntheticVideo(
         (96, 96), frame_count=2, clip_length=1, objects=[make_pairs(tmp_path / "pairs")]
