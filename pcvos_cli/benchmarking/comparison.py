@@ -245,7 +245,9 @@ ROWS: dict[str, Row] = {
         "MB",
         _long(
             lambda r: Value(
-                r.peak_mb, note=f"{r.frames:,} frames, {r.objects} object(s), L = {r.interval}"
+                r.peak_mb,
+                note=f"{r.run_peak_mb:.0f} MB until all was written; {r.frames:,} frames, "
+                f"L = {r.interval}",
             )
         ),
     ),

@@ -56,12 +56,15 @@ class Watched:
 
     Attributes:
         done: For each mask, in order, the second at which it was there.
-        resident: ``(masks so far, MB)`` at every look.
-        peak_mb: Largest resident size at the last look, of the whole life until then.
+        resident: ``(masks so far, MB)`` at every look until the report was there.
+        run_peak_mb: Largest resident size until then.
+        peak_mb: That of the whole life. It is larger: when Python ends, torch's libraries are
+            paged in once more to be closed (130 MB, all of it of files).
     """
 
     done: list[float] = field(default_factory=list)
     resident: list[tuple[int, float]] = field(default_factory=list)
+    run_peak_mb: float = 0.0
     peak_mb: float = 0.0
 
 
@@ -96,7 +99,7 @@ def run_long(
         command = segment_command(video, mask, out, settings.segment, settings.intervals[0])
         with cpu_threads(settings.segment.threads):
             rates = matmul_rates(device)
-            watched = watch(command, out / PLACES["png"], frames, on_frames)
+            watched = watch(command, out / PLACES["png"], out / REPORT, frames, on_frames)
             rates += matmul_rates(device)
             machine = describe_machine(device, rates=rates)
         report = SegmentReport.read(out / REPORT)
@@ -109,6 +112,7 @@ def run_long(
         frames=report.frames,
         objects=len(report.object_ids),
         memory_frames=report.memory_frames,
+        run_peak_mb=watched.run_peak_mb or report.peak_memory_mb,
         peak_mb=watched.peak_mb or report.peak_memory_mb,
         fps_end_to_end=report.fps_end_to_end,
         stretches=tuple(stretches(watched)),
@@ -186,6 +190,7 @@ def segment_command(
 def watch(
     command: Sequence[str],
     masks: Path,
+    report: Path,
     frames: int,
     on_frames: Callable[[int], None] = lambda _: None,
 ) -> Watched:
@@ -194,7 +199,8 @@ def watch(
     Args:
         command: What writes the masks.
         masks: The folder in which they appear, ``00000.png`` and so on, in order.
-        frames: How many there will be.
+        report: The file that is written when all else is done.
+        frames: How many masks there will be.
         on_frames: Called with the number of masks that are new.
 
     Raises:
@@ -209,7 +215,10 @@ def watch(
                 time.sleep(POLL_SECONDS)
                 # Before the last look, so that nothing is missed after it.
                 running = process.poll() is None
-                _look(seen, process.pid, masks, frames, on_frames)
+                new = _count_masks(seen, masks, frames)
+                if new:
+                    on_frames(new)
+                _look(seen, process.pid, working=not report.exists())
         finally:
             process.terminate()
             process.wait()
@@ -220,24 +229,29 @@ def watch(
     return seen
 
 
-def _look(
-    seen: Watched, pid: int, masks: Path, frames: int, on_frames: Callable[[int], None]
-) -> None:
+def _count_masks(seen: Watched, masks: Path, frames: int) -> int:
+    """Note which masks are there now; return how many of them are new."""
     before, now = len(seen.done), time.perf_counter()
     for index in range(before, frames):
         if not (masks / f"{index:05d}.png").exists():
             break
         seen.done.append(now)
-    if len(seen.done) > before:
-        on_frames(len(seen.done) - before)
+    return len(seen.done) - before
+
+
+def _look(seen: Watched, pid: int, *, working: bool) -> None:
+    """Note the resident size, and where ``working`` that it is of the run itself."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:  # It has ended, or this is no Linux.
         return
     values = {line.partition(":")[0]: line.split()[1:2] for line in status.splitlines()}
-    if values.get("VmRSS"):  # A process that has ended and was not waited for has none.
+    if not values.get("VmRSS"):  # A process that has ended and was not waited for has none.
+        return
+    seen.peak_mb = int(values["VmHWM"][0]) / 2**10
+    if working:
+        seen.run_peak_mb = seen.peak_mb
         seen.resident.append((len(seen.done), int(values["VmRSS"][0]) / 2**10))
-        seen.peak_mb = int(values["VmHWM"][0]) / 2**10
 
 
 def stretches(seen: Watched) -> Iterator[Stretch]:
@@ -278,7 +292,7 @@ def _protocol(settings: BenchmarkSettings, report: SegmentReport, pictures: int)
         "run": "pcvos segment in a process of its own, once",
         "seconds": f"from mask to mask, over {STRETCH} frames",
         "resident": f"VmRSS of the process every {POLL_SECONDS} s, the largest of the stretch; "
-        "the peak is VmHWM",
+        "the peaks are VmHWM, until the report was written and until the process had ended",
         "matmul": "float32 products of 2048 x 2048 matrices, before and after the run",
         "at_67": f"seconds x GFLOP/s / {REFERENCE_GFLOPS:.0f}",
     }

@@ -57,8 +57,8 @@ def draw_long(report: LongReport, path: Path) -> None:
     above.plot(x, [s.seconds for s in report.stretches], marker="o")
     above.set_ylabel("seconds a frame")
     below.plot(x, [s.resident_mb for s in report.stretches], marker="s", color="tab:orange")
-    below.axhline(report.peak_mb, linestyle="--", color="gray")
-    below.annotate("peak", (x[0], report.peak_mb), (0, 3), textcoords="offset points")
+    below.axhline(report.run_peak_mb, linestyle="--", color="gray")
+    below.annotate("peak", (x[0], report.run_peak_mb), (0, 3), textcoords="offset points")
     below.set_ylabel("resident MB")
     below.set_xlabel("frame")
     for axes in (above, below):

@@ -217,5 +217,8 @@ def test_a_long_video_is_watched_from_its_first_frame_to_its_last(
     assert report.protocol["weights_sha256"]
     assert [(s.first, s.last) for s in report.stretches] == [(0, 99), (100, 129)]
     assert report.fps_end_to_end > 0
-    assert report.peak_mb >= max(s.resident_mb for s in report.stretches) > 100
+    # The kernel counts pages in batches, so a peak may be told a little late.
+    assert report.peak_mb >= report.run_peak_mb
+    assert report.run_peak_mb > max(s.resident_mb for s in report.stretches) - 2
+    assert report.stretches[-1].resident_mb > 100
     assert plot.read_bytes().startswith(b"\x89PNG")

@@ -64,7 +64,7 @@ def test_figures_are_found_in_the_reports():
     assert rows["r50_3"][2].startswith("0.025 s at 800")
     assert rows["r50_growth"][2] == "1.15; 100 against 2 frames, L = 10"
     assert rows["long_peak"][1:3] == [
-        "1440 MB; 60 frames", "999 MB; 400 frames, 1 object(s), L = 10",
+        "1440 MB; 60 frames", "999 MB; 950 MB until all was written; 400 frames, L = 10",
     ]  # fmt: skip
     assert rows["long_growth"][2] == "1.50"
 

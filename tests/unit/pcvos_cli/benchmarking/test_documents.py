@@ -92,7 +92,7 @@ def test_long_videos_and_targets_have_sections(tmp_path: Path):
     ]
     assert "| 0.100 s at 67 (0.100) | 0.050 s at 400 (0.299) | 0.149 |" in page
     assert "![long](long.png)" in page
-    assert "peak 999 MB" in page
+    assert "peak 950 MB" in page
     assert "| 300 to 399 | 0.200 | 0.400 | 930 |" in page
     assert "| dog | 400 | 5 | oldest | 80.00 | 70.00 | 0.100, 0.200, 0.300, 0.400 |" in page
     assert "| dog | 400 | all | - | 85.00 | 75.00 |" in page
