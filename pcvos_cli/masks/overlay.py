@@ -28,7 +28,8 @@ from pcvos_cli.video.source import Frame, VideoInfo
 
 ENCODERS: dict[str, dict[str, str]] = {
     # No B-frames: packets leave in the order of the frames, so dts equals pts.
-    "libx264": {"crf": "18", "preset": "veryfast", "bf": "0"},
+    # superfast takes 7 ms of CPU a frame at 480p where veryfast takes 13, for 8% more bytes.
+    "libx264": {"crf": "18", "preset": "superfast", "bf": "0"},
     "mpeg4": {"qscale": "3", "flags": "+qscale", "bf": "0"},
 }
 """Encoders in order of preference, with their settings."""
@@ -160,7 +161,8 @@ class OverlayWriter:
         if rows or columns:
             rgb = np.pad(rgb, ((0, rows), (0, columns), (0, 0)), mode="edge")
         picture = self._to_yuv.reformat(
-            av.VideoFrame.from_ndarray(rgb, format="rgb24"),
+            # Not a copy: `rgb` was drawn for this, and lives until it is converted.
+            av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(rgb), format="rgb24"),
             format="yuv420p",
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
