@@ -23,6 +23,7 @@ from model.errors import InputError, MaskError, OutputError
 from model.inference.clips import iter_clips
 from model.ops.threads import cpu_threads
 from model.ops.timing import StageClock
+from model.types import ClipPrediction
 from pcvos_cli.backward import new_segmenter, segment_backward
 from pcvos_cli.decoding import UntilUnreadable, decode, keep_frames
 from pcvos_cli.early_frames import OnFrames, write_again, write_empty
@@ -214,19 +215,13 @@ def _segment(
         for clip in clips:
             with clock("model"):
                 prediction = segmenter.segment(clip)
-            del clip  # At 480p and L = 25, 125 MB that the next clip would come on top of.
-            masks = prediction.labels(plan.source_size)
-            for t in range(len(prediction)):
-                with clock("labels"):
-                    labels = next(masks).numpy()
-                scores = all_channels(prediction, t, plan.object_ids) if out.wants_probs else None
-                out.submit(waiting.popleft(), labels, scores)
-            new_frames = len(prediction)
-            del prediction, masks  # Likewise, 80 MB.
-            segmented += new_frames
+            count = _submit(prediction, waiting, out, plan, clock)
+            # Not while the next clip is made: at 480p and L = 25 they are 200 MB.
+            del clip, prediction
+            segmented += count
             out.then(saved.saving(segmenter, start + segmented))
             if on_frames is not None:
-                on_frames(new_frames)
+                on_frames(count)
         if early + segmented == 0:
             where = f" from {plan.start} on" if plan.start else ""
             raise decoded.error or InputError(
@@ -271,3 +266,20 @@ def _segment(
         warnings=tuple(warnings),
         stopped=stopped,
     )
+
+
+def _submit(
+    prediction: ClipPrediction,
+    waiting: deque[Frame],
+    out: BackgroundWriter,
+    plan: RunPlan,
+    clock: StageClock,
+) -> int:
+    """Hand the frames of a clip, which come next in ``waiting``, to the writers; count them."""
+    masks = prediction.labels(plan.source_size)
+    for t in range(len(prediction)):
+        with clock("labels"):
+            labels = next(masks).numpy()
+        scores = all_channels(prediction, t, plan.object_ids) if out.wants_probs else None
+        out.submit(waiting.popleft(), labels, scores)
+    return len(prediction)
