@@ -77,7 +77,8 @@ def to_windows(x: Tensor, layout: WindowLayout, padding: Tensor | None = None) -
     # One pass; to pad, to roll and to permute are three.
     windows = x.flatten(1, 3).index_select(1, cells.clamp(min=0))
     if layout.padded != layout.size:
-        windows[:, cells < 0] = x.new_zeros(x.shape[-1]) if padding is None else padding
+        fill = x.new_zeros(x.shape[-1]) if padding is None else padding.to(x)
+        windows[:, cells < 0] = fill
     return windows.unflatten(1, (-1, layout.tokens))
 
 
