@@ -52,6 +52,9 @@ class PCVOSConfig:
         memory_decay: What a memory frame's similarities lose for each newer frame, in units
             of the softmax's exponent. Reference frames lose nothing.
         drop_strays: The weights are meant to run with ``StrayFilter``.
+        decode_provisional: The weights are meant to run with provisional memory that holds
+            decoded masks, as the memory does, and not readouts (eq. 4): a clip is segmented
+            F frames at a time.
         refinement: ``None`` leaves intra-clip refinement out (STCN).
     """
 
@@ -70,6 +73,7 @@ class PCVOSConfig:
     decoder_widths: tuple[int, int, int] = (512, 256, 256)
     memory_decay: float = 0.0
     drop_strays: bool = False
+    decode_provisional: bool = False
     refinement: RefinementConfig | None = RefinementConfig()
 
     def __post_init__(self) -> None:
@@ -130,6 +134,7 @@ PCVOS_LITE = PCVOSConfig(
     decoder_widths=(96, 48, 24),
     memory_decay=0.15,
     drop_strays=True,
+    decode_provisional=True,
 )
 """The same method on a small ImageNet trunk, for CPUs."""
 
@@ -151,6 +156,7 @@ class InferenceConfig:
             DAVIS (104 frames at most) and YouTube-VOS (180) as they are, also at L = 5.
         drop_strays: Drop parts of a mask far from the object's body; ``None``: as the
             weights are meant to run.
+        decode_provisional: Let provisional memory hold decoded masks; ``None``: likewise.
     """
 
     interval: int = 10
@@ -159,6 +165,7 @@ class InferenceConfig:
     refinement: bool = True
     max_memory_frames: int | None = 40
     drop_strays: bool | None = None
+    decode_provisional: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing.
@@ -173,6 +180,9 @@ class InferenceConfig:
 
     def for_model(self, config: PCVOSConfig) -> "InferenceConfig":
         """Return these settings with what was left to the weights filled in."""
-        if self.drop_strays is not None:
-            return self
-        return replace(self, drop_strays=config.drop_strays)
+        open_ = {
+            name: getattr(config, name)
+            for name in ("drop_strays", "decode_provisional")
+            if getattr(self, name) is None
+        }
+        return replace(self, **open_)

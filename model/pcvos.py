@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from model.config import InferenceConfig, PCVOSConfig
 from model.memory.bank import Memory
-from model.memory.progressive import progressive_read
+from model.memory.progressive import extended, progressive_read
 from model.network.decoder import Decoder
 from model.network.encoders import KeyEncoder, ValueEncoder
 from model.network.refinement import IntraClipRefinement
+from model.ops.aggregation import soft_aggregate
 from model.ops.timing import StageClock
 from model.types import KeyFeatures
 
@@ -88,6 +89,7 @@ class PCVOS(nn.Module):
         *,
         frames: int,
         settings: InferenceConfig,
+        images: Tensor | None = None,
         decode_at_once: int | None = None,
         clock: StageClock | None = None,
     ) -> Tensor:
@@ -98,6 +100,7 @@ class PCVOS(nn.Module):
             memories: What each group of objects reads from; batch size B.
             frames: T.
             settings: Matching and refinement switches.
+            images: ``(B * T, 3, H, W)``; needed where provisional memory is decoded.
             decode_at_once: Frames decoded in one pass; bounds the decoder's memory.
                 ``None``: all.
             clock: Is charged with the stages.
@@ -110,6 +113,7 @@ class PCVOS(nn.Module):
             memories,
             frames=frames,
             settings=settings,
+            images=images,
             decode_at_once=decode_at_once,
             clock=clock,
         )
@@ -124,6 +128,7 @@ class PCVOS(nn.Module):
         *,
         frames: int,
         settings: InferenceConfig,
+        images: Tensor | None = None,
         decode_at_once: int | None = None,
         clock: StageClock | None = None,
     ) -> Iterator[Tensor]:
@@ -134,8 +139,62 @@ class PCVOS(nn.Module):
 
         Yields:
             Logits ``(b, K, H, W)`` of the next ``b`` of the ``B * T`` frames.
+
+        Raises:
+            ValueError: If provisional memory is to be decoded and there are no ``images``.
         """
         clock = clock or StageClock()
+        within = settings.progressive_interval
+        if (
+            within is None
+            or frames <= within
+            or not settings.for_model(self.config).decode_provisional
+        ):
+            yield from self._segment_at_once(
+                features, memories, frames, settings, decode_at_once, clock
+            )
+            return
+        if images is None:
+            raise ValueError("provisional memory with decoded masks needs the frames themselves")
+        for sample in range(0, features.key.shape[0], frames):
+            held = [memory.sample(sample // frames) for memory in memories]
+            for start in range(sample, sample + frames, within):
+                end = min(start + within, sample + frames)
+                part = features.part(slice(start, end))
+                logits = None
+                for logits in self._segment_at_once(
+                    part, held, end - start, settings, decode_at_once, clock
+                ):
+                    yield logits
+                if end < sample + frames:
+                    assert logits is not None
+                    with clock("value_encoder"):
+                        held = self._remember_for_now(
+                            held, part.frame(-1), images[end - 1 : end], logits[-1:]
+                        )
+
+    def _remember_for_now(
+        self, memories: Sequence[Memory], features: KeyFeatures, image: Tensor, logits: Tensor
+    ) -> list[Memory]:
+        """Return the memories with one provisional frame more: its masks are ``logits``."""
+        merged = soft_aggregate(logits.float().sigmoid(), dim=1)
+        values = self.encode_value(image, features, merged[:, 1:])
+        by_group = values.split([memory.value.shape[1] for memory in memories], dim=1)
+        return [
+            extended(memory, features.key, value)
+            for memory, value in zip(memories, by_group, strict=True)
+        ]
+
+    def _segment_at_once(
+        self,
+        features: KeyFeatures,
+        memories: Sequence[Memory],
+        frames: int,
+        settings: InferenceConfig,
+        decode_at_once: int | None,
+        clock: StageClock,
+    ) -> Iterator[Tensor]:
+        """Read, refine, decode."""
         with clock("memory_read"):
             readout = self._read(features, memories, frames, settings)
         with clock("refinement"):

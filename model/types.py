@@ -149,7 +149,10 @@ class KeyFeatures:
 
     def frame(self, index: int) -> "KeyFeatures":
         """Return the features of one frame, with ``B`` = 1."""
-        s = slice(index, index + 1) if index != -1 else slice(-1, None)
+        return self.part(slice(index, index + 1) if index != -1 else slice(-1, None))
+
+    def part(self, s: slice) -> "KeyFeatures":
+        """Return the features of some frames; views."""
         local_key = None if self.local_key is None else self.local_key[s]
         return KeyFeatures(
             self.key[s], local_key, self.query_value[s], self.f16[s], self.f8[s], self.f4[s]

@@ -104,6 +104,16 @@ MaxMemoryFrames = Annotated[
         rich_help_panel=_METHOD,
     ),
 ]
+DecodeProvisional = Annotated[
+    bool | None,
+    typer.Option(
+        "--decode-provisional/--read-provisional",
+        help="Inside a clip, every F-th frame is remembered by its decoded masks, or by its "
+        "readout as in the paper. Default: as the weights say.",
+        show_default=False,
+        rich_help_panel=_METHOD,
+    ),
+]
 DropStrays = Annotated[
     bool | None,
     typer.Option(

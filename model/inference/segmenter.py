@@ -163,6 +163,7 @@ class ClipSegmenter:
             memories,
             frames=frames.shape[0],
             settings=self._settings,
+            images=frames,
             decode_at_once=self._at_once,
             clock=self._clock,
         )

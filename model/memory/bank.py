@@ -32,6 +32,11 @@ class Memory:
     handicap: Tensor | None = None
     usage: Tensor | None = None
 
+    def sample(self, index: int) -> "Memory":
+        """Return the memory of one sample of the batch, ``B`` = 1; views."""
+        one = slice(index, index + 1)
+        return replace(self, key=self.key[one], value=self.value[one])
+
 
 @dataclass(frozen=True, slots=True)
 class FrameRecord:

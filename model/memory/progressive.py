@@ -42,16 +42,25 @@ def progressive_read(
         read = read.unflatten(-1, (segment.shape[2], height, width))
         readouts.append(read)
         if start + step < frames:
-            memory = _extended(memory, segment[:, :, -1], read[:, :, :, -1])
+            memory = extended(memory, segment[:, :, -1], read[:, :, :, -1])
     return readouts[0] if len(readouts) == 1 else torch.cat(readouts, dim=3)
 
 
-def _extended(memory: Memory, key: Tensor, readout: Tensor) -> Memory:
-    """Append one frame: key ``(B, C_k, h, w)``, readout ``(B, K, C_v, h, w)``."""
+def extended(memory: Memory, key: Tensor, value: Tensor) -> Memory:
+    """Return a memory with one provisional frame more.
+
+    Args:
+        memory: Stays as it is.
+        key: ``(B, C_k, h, w)``.
+        value: ``(B, K, C_v, h, w)``.
+    """
     # Joined along rows, so that the values stay a view of contiguous (B, N, K, C_v).
     old = memory.value.permute(0, 3, 1, 2)
-    new = readout.flatten(3).permute(0, 3, 1, 2)
-    value = torch.cat((old, new), dim=1).permute(0, 2, 3, 1)
+    new = value.flatten(3).permute(0, 3, 1, 2)
+    rows = torch.cat((old, new), dim=1)
     return Memory(
-        torch.cat((memory.key, key.flatten(2)), dim=2), value, memory.handicap, memory.usage
+        torch.cat((memory.key, key.flatten(2)), dim=2),
+        rows.permute(0, 2, 3, 1),
+        memory.handicap,
+        memory.usage,
     )

@@ -49,14 +49,22 @@ def count_multiply_adds(
         "value_encoder": parts["value_encoder"] * max(1, len(clips)),
     }
     refines = config.refinement is not None and settings.refinement
+    within = None
+    if settings.for_model(config).decode_provisional:
+        within = settings.progressive_interval
     for entered, start in enumerate(clips, start=1):
         length = min(settings.interval, frames - start)
         held = min(entered, settings.max_memory_frames or entered)
         total["memory_read"] += count_read(
             config, settings, rows * columns, objects=objects, frames=length, memory_frames=held
         )
+        # With decoded provisional memory a clip is refined, and remembered, F frames at a time.
+        segments = [min(within or length, length - i) for i in range(0, length, within or length)]
+        total["value_encoder"] += parts["value_encoder"] * (len(segments) - 1)
         if refines:
-            total["refinement"] += _count_refinement(config, rows, columns, objects, length)
+            total["refinement"] += sum(
+                _count_refinement(config, rows, columns, objects, segment) for segment in segments
+            )
     if not refines:
         del total["refinement"]
     return {stage: number / frames for stage, number in total.items()}

@@ -104,6 +104,14 @@ def average_weights(
             show_default=False,
         ),
     ] = None,
+    decode_provisional: Annotated[
+        bool | None,
+        typer.Option(
+            "--decode-provisional/--read-provisional",
+            help="Store what provisional memory holds. Default: the first FILE's.",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
     json: options.Json = False,
     debug: options.Debug = False,
@@ -122,6 +130,8 @@ def average_weights(
         config = replace(config, memory_decay=memory_decay)
     if drop_strays is not None:
         config = replace(config, drop_strays=drop_strays)
+    if decode_provisional is not None:
+        config = replace(config, decode_provisional=decode_provisional)
     average = replace(average, config=config)
     _save(average, out, json=json)
 

@@ -12,8 +12,10 @@ from model.build import MASK_BLOCK, build_pcvos
 from model.config import PCVOS_LITE, PCVOS_R50, STCN_R50, InferenceConfig, PCVOSConfig
 from model.memory.bank import Memory
 from model.network.blocks import CBAM, ResBlock
+from model.ops.aggregation import soft_aggregate
 from model.ops.masks import cells_to_masks, masks_to_cells
 from model.pcvos import PCVOS
+from model.types import KeyFeatures
 
 NARROW_R50 = replace(
     PCVOS_R50, value_width=32, local_key_width=16, query_value_width=24, decoder_widths=(16, 8, 8)
@@ -28,8 +30,10 @@ def model(request: pytest.FixtureRequest) -> PCVOS:
     return build_pcvos(config)
 
 
-def clip_inputs(model: PCVOS, objects: int = 2, frames: int = 3) -> tuple[object, Memory]:
-    generator = torch.Generator().manual_seed(1)
+def clip_inputs(
+    model: PCVOS, objects: int = 2, frames: int = 3, seed: int = 1
+) -> tuple[KeyFeatures, Memory]:
+    generator = torch.Generator().manual_seed(seed)
     features = model.encode_key(torch.randn(frames, 3, 64, 96, generator=generator))
     width = model.value_encoder.width
     memory = Memory(
@@ -96,6 +100,54 @@ def test_frames_inform_each_other_only_through_refinement(model: PCVOS) -> None:
         before = model.segment_clip(features, [memory], frames=2, settings=settings)[:, :, 0]
         after = model.segment_clip(changed, [memory], frames=2, settings=settings)[:, :, 0]
         assert torch.allclose(before, after, atol=1e-5) is not refinement
+
+
+@torch.inference_mode()
+def test_decoded_provisional_memory_is_what_the_memory_would_hold(model: PCVOS) -> None:
+    features, memory = clip_inputs(model)
+    images = torch.randn(3, 3, 64, 96)
+    settings = InferenceConfig(top_k=5, progressive_interval=2, decode_provisional=True)
+    actual = model.segment_clip(features, [memory], frames=3, settings=settings, images=images)
+    groups = [Memory(memory.key, memory.value[:, k : k + 1]) for k in range(2)]
+    apart = model.segment_clip(features, groups, frames=3, settings=settings, images=images)
+    assert torch.allclose(actual, apart, atol=1e-3)
+
+    begin, last, rest = features.part(slice(0, 2)), features.frame(1), features.part(slice(2, 3))
+    first = model.segment_clip(begin, [memory], frames=2, settings=settings)
+    probs = soft_aggregate(first[:, :, 1].sigmoid(), dim=1)[:, 1:]
+    value = model.encode_value(images[1:2], last, probs)
+    longer = Memory(
+        torch.cat((memory.key, last.key.flatten(2)), 2),
+        torch.cat((memory.value, value.flatten(3)), 3),
+    )
+    second = model.segment_clip(rest, [longer], frames=1, settings=settings)
+    assert torch.allclose(actual, torch.cat((first, second), 2), atol=1e-3)
+
+    readouts = replace(settings, decode_provisional=False)
+    paper = model.segment_clip(features, [memory], frames=3, settings=readouts)
+    assert not torch.allclose(actual[:, :, 2], paper[:, :, 2], atol=1e-3)
+    with pytest.raises(ValueError, match="needs the frames"):
+        model.segment_clip(features, [memory], frames=3, settings=settings)
+
+
+@torch.inference_mode()
+def test_samples_of_a_batch_have_provisional_memory_of_their_own(model: PCVOS) -> None:
+    inputs = [clip_inputs(model, seed=seed) for seed in (1, 2)]
+    images = [torch.randn(3, 3, 64, 96) for _ in range(2)]
+    settings = InferenceConfig(top_k=5, progressive_interval=2, decode_provisional=True)
+    alone = [
+        model.segment_clip(features, [memory], frames=3, settings=settings, images=image)
+        for (features, memory), image in zip(inputs, images, strict=True)
+    ]
+    features = type(inputs[0][0]).join([features for features, _ in inputs])
+    memory = Memory(
+        torch.cat([memory.key for _, memory in inputs]),
+        torch.cat([memory.value for _, memory in inputs]),
+    )
+    together = model.segment_clip(
+        features, [memory], frames=3, settings=settings, images=torch.cat(images)
+    )
+    assert torch.allclose(together, torch.cat(alone), atol=1e-3)
 
 
 @torch.inference_mode()

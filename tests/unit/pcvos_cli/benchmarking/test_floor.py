@@ -66,6 +66,17 @@ def test_only_what_runs_is_counted():
     assert 11 * full["value_encoder"] == pytest.approx(2 * 6 * twice["value_encoder"])
 
 
+def test_decoded_provisional_memory_is_counted():
+    settings = InferenceConfig(interval=7, decode_provisional=False)
+    plain = count_multiply_adds(PCVOS_LITE, settings, (64, 64), objects=2, frames=15)
+    decoded = replace(settings, decode_provisional=True)
+    full = count_multiply_adds(PCVOS_LITE, decoded, (64, 64), objects=2, frames=15)
+    # Two clips of 7, each 5 and 2: the first frame, the clip between, and once within each.
+    assert full["value_encoder"] == pytest.approx(2 * plain["value_encoder"])
+    assert full["decoder"] == plain["decoder"]
+    assert full["memory_read"] == plain["memory_read"]
+
+
 def test_the_read_is_counted_as_by_hand():
     settings = InferenceConfig(interval=7, top_k=20, progressive_interval=5)
     read = count_read(PCVOS_R50, settings, CELLS, objects=3, frames=7, memory_frames=2)
