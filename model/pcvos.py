@@ -161,16 +161,19 @@ class PCVOS(nn.Module):
             for start in range(sample, sample + frames, within):
                 end = min(start + within, sample + frames)
                 part = features.part(slice(start, end))
-                logits = None
-                for logits in self._segment_at_once(
+                passes = self._segment_at_once(
                     part, held, end - start, settings, decode_at_once, clock
-                ):
+                )
+                left = end - start
+                for logits in passes:
+                    left -= logits.shape[0]
+                    # Copied, since who takes the logits may overwrite them.
+                    last = logits[-1:].clone() if left == 0 and end < sample + frames else None
                     yield logits
-                if end < sample + frames:
-                    assert logits is not None
+                if last is not None:
                     with clock("value_encoder"):
                         held = self._remember_for_now(
-                            held, part.frame(-1), images[end - 1 : end], logits[-1:]
+                            held, part.frame(-1), images[end - 1 : end], last
                         )
 
     def _remember_for_now(

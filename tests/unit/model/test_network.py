@@ -123,6 +123,14 @@ def test_decoded_provisional_memory_is_what_the_memory_would_hold(model: PCVOS) 
     second = model.segment_clip(rest, [longer], frames=1, settings=settings)
     assert torch.allclose(actual, torch.cat((first, second), 2), atol=1e-3)
 
+    overwritten = []
+    for logits in model.segment_frames(
+        features, [memory], frames=3, settings=settings, images=images, decode_at_once=1
+    ):
+        overwritten.append(logits.clone())
+        logits.fill_(7.0)  # The caller's to overwrite.
+    assert torch.allclose(actual[0], torch.cat(overwritten).transpose(0, 1), atol=1e-3)
+
     readouts = replace(settings, decode_provisional=False)
     paper = model.segment_clip(features, [memory], frames=3, settings=readouts)
     assert not torch.allclose(actual[:, :, 2], paper[:, :, 2], atol=1e-3)
