@@ -182,6 +182,10 @@ def segment_command(
     given += ["--amp"] * settings.amp
     given += ["--no-progressive"] * (inference.progressive_interval is None)
     given += ["--no-refinement"] * (not inference.refinement)
+    if inference.decode_provisional is not None:
+        given.append(
+            "--decode-provisional" if inference.decode_provisional else "--read-provisional"
+        )
     if inference.drop_strays is not None:
         given.append("--drop-strays" if inference.drop_strays else "--keep-strays")
     return [sys.executable, "-m", "pcvos_cli", "segment", str(video), *given, "--quiet"]
@@ -286,6 +290,8 @@ def _protocol(settings: BenchmarkSettings, report: SegmentReport, pictures: int)
         "top_k": inference.top_k,
         "progressive_interval": inference.progressive_interval,
         "max_memory_frames": inference.max_memory_frames,
+        "decode_provisional": report.settings["decode_provisional"],
+        "drop_strays": report.settings["drop_strays"],
         "half_precision": settings.segment.amp,
         "engine": report.engine,
         "outputs": ", ".join(settings.segment.formats),

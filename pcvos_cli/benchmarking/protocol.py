@@ -29,6 +29,8 @@ def benchmark_protocol(settings: BenchmarkSettings, job: Job, frames: int) -> di
         "top_k": inference.top_k,
         "progressive_interval": inference.progressive_interval,
         "max_memory_frames": inference.max_memory_frames,
+        "decode_provisional": job.record["decode_provisional"],
+        "drop_strays": job.record["drop_strays"],
         "half_precision": settings.segment.amp,
         "engine": job.plan.engine,
         "repeats": settings.repeats,

@@ -91,7 +91,8 @@ def test_gradients_pass_where_inference_cut_the_same_windows_before() -> None:
     windows = to_windows(x, layout, padding)
     windows.sum().backward()
     from_windows(windows, layout)
-    assert x.grad is not None and padding.grad is not None
+    assert x.grad is not None
+    assert padding.grad is not None
     assert torch.equal(x.grad, torch.ones_like(x))
     padded = 2 * (windows.shape[1] * windows.shape[2] - 3 * 8 * 5)
     assert torch.equal(padding.grad, torch.full((4,), float(padded)))
