@@ -48,7 +48,11 @@ def test_a_training_leaves_weights_state_figures_and_curves(
     assert done.exit_code == 0, done.stderr
     summary = json.loads(done.stdout)
     assert (summary["step"], summary["finished"]) == (2, True)
-    assert summary["best_score"] > 0
+    # An untrained network may score anything; what counts is that it is the figure noted.
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    scores = [line["validation"] for line in lines if "validation" in line]
+    assert summary["best_score"] == max(scores)
+    assert 0 <= max(scores) <= 1
     assert summary["recipe"]["samples"]["crop"] == 64
     names = {path.name for path in out.iterdir()}
     assert names == {
