@@ -84,8 +84,11 @@ class StrayFilter:
         count, parts = _parts(cells)
         if count == 0:  # Hidden: it will come back somewhere near, or anywhere.
             return None
+        if count == 1:
+            self._bodies[object_id] = parts
+            return None
         body_parts = _found_again(self._bodies[object_id], parts, count)
-        if count == 1 or not body_parts.any():
+        if not body_parts.any():
             self._bodies[object_id] = parts
             return None
         body = np.where(body_parts[parts], parts, 0).astype(np.int32)

@@ -14,8 +14,7 @@ def fold_batch_norms(network: nn.Module) -> None:
     rounding. On one thread it took a third off the lite key encoder's time in torch.
 
     A batch norm is taken to follow the convolution that is registered right before it in the
-    same module, as in torchvision's and timm's networks. One that carries an activation
-    (timm's ``BatchNormAct2d``) leaves the activation behind.
+    same module, as in all trunks here.
 
     Args:
         network: In evaluation mode.
@@ -32,4 +31,4 @@ def fold_batch_norms(network: nn.Module) -> None:
                 raise ValueError(f"{norm_name} is in training mode and cannot be folded")
             with torch.no_grad():
                 setattr(parent, conv_name, fuse_conv_bn_eval(conv, norm))
-            setattr(parent, norm_name, getattr(norm, "act", nn.Identity()))
+            setattr(parent, norm_name, nn.Identity())

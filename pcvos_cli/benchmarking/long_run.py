@@ -27,6 +27,7 @@ from model.ops.threads import cpu_threads
 from pcvos_cli.benchmarking.clip import BenchmarkSettings, clips_to_measure
 from pcvos_cli.benchmarking.long_report import STRETCH, LongReport, Stretch
 from pcvos_cli.benchmarking.machine import describe_machine, matmul_rates
+from pcvos_cli.benchmarking.protocol import clip_name, conditions
 from pcvos_cli.benchmarking.rates import REFERENCE_GFLOPS
 from pcvos_cli.masks.formats import PLACES
 from pcvos_cli.masks.output import write_whole
@@ -276,24 +277,16 @@ def stretches(seen: Watched) -> Iterator[Stretch]:
 
 def _protocol(settings: BenchmarkSettings, report: SegmentReport, pictures: int) -> dict[str, Any]:
     """Say how the figures are taken."""
-    made = "made: textured ellipses that move, the same every time"
-    (height, width), (rows, columns) = report.source_size, report.working_size
-    inference = settings.segment.inference
     return {
-        "clip": made if settings.video is None else str(settings.video),
+        "clip": clip_name(settings),
         "loop": f"{pictures} frames of the clip, forwards and backwards",
-        "source_size": f"{width} x {height}",
-        "working_size": f"{columns} x {rows}",
-        "model": report.settings["model"],
-        "weights": report.settings["weights"],
-        "weights_sha256": report.settings["weights_sha256"],
-        "top_k": inference.top_k,
-        "progressive_interval": inference.progressive_interval,
-        "max_memory_frames": inference.max_memory_frames,
-        "decode_provisional": report.settings["decode_provisional"],
-        "drop_strays": report.settings["drop_strays"],
-        "half_precision": settings.segment.amp,
-        "engine": report.engine,
+        **conditions(
+            settings,
+            report.settings,
+            source_size=report.source_size,
+            working_size=report.working_size,
+            engine=report.engine,
+        ),
         "outputs": ", ".join(settings.segment.formats),
         "run": "pcvos segment in a process of its own, once",
         "seconds": f"from mask to mask, over {STRETCH} frames",

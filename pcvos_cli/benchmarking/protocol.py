@@ -1,5 +1,6 @@
 """How a benchmark's figures are taken, in words: it is printed above every one."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pcvos_cli.benchmarking.clip import BenchmarkSettings
@@ -13,26 +14,59 @@ SCALING = (
 )
 
 
-def benchmark_protocol(settings: BenchmarkSettings, job: Job, frames: int) -> dict[str, Any]:
-    """Say how the figures are taken."""
-    (height, width), (rows, columns) = job.plan.source_size, job.plan.working_size
+def clip_name(settings: BenchmarkSettings) -> str:
+    """Say which clip is measured."""
     made = "made: textured ellipses that move, the same every time"
+    return made if settings.video is None else str(settings.video)
+
+
+def conditions(
+    settings: BenchmarkSettings,
+    record: Mapping[str, Any],
+    *,
+    source_size: tuple[int, int],
+    working_size: tuple[int, int],
+    engine: str,
+) -> dict[str, Any]:
+    """Say what ran on the clip.
+
+    Args:
+        settings: Of the benchmark.
+        record: Settings of the run, as ``Job.record``.
+        source_size: ``(height, width)`` of the clip, pixels.
+        working_size: The same as the model sees it.
+        engine: What ran key encoder and decoder.
+    """
+    (height, width), (rows, columns) = source_size, working_size
     inference = settings.segment.inference
     return {
-        "clip": made if settings.video is None else str(settings.video),
-        "frames": frames,
         "source_size": f"{width} x {height}",
         "working_size": f"{columns} x {rows}",
-        "model": job.record["model"],
-        "weights": job.record["weights"],
-        "weights_sha256": job.record["weights_sha256"],
+        "model": record["model"],
+        "weights": record["weights"],
+        "weights_sha256": record["weights_sha256"],
         "top_k": inference.top_k,
         "progressive_interval": inference.progressive_interval,
         "max_memory_frames": inference.max_memory_frames,
-        "decode_provisional": job.record["decode_provisional"],
-        "drop_strays": job.record["drop_strays"],
+        "decode_provisional": record["decode_provisional"],
+        "drop_strays": record["drop_strays"],
         "half_precision": settings.segment.amp,
-        "engine": job.plan.engine,
+        "engine": engine,
+    }
+
+
+def benchmark_protocol(settings: BenchmarkSettings, job: Job, frames: int) -> dict[str, Any]:
+    """Say how the figures are taken."""
+    return {
+        "clip": clip_name(settings),
+        "frames": frames,
+        **conditions(
+            settings,
+            job.record,
+            source_size=job.plan.source_size,
+            working_size=job.plan.working_size,
+            engine=job.plan.engine,
+        ),
         "repeats": settings.repeats,
         "warm_up": "before the repeats, the first frame and one clip, of each kind of run",
         "model_fps": "all frames by the seconds in ClipSegmenter, fed from memory; CUDA is waited "
