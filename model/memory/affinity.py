@@ -9,6 +9,11 @@ from torch.nn import functional
 BLOCK_ELEMENTS = 1 << 22
 """Affinities held at a time, so that peak memory does not depend on L or N (16 MB)."""
 
+PART = 1 << 14
+"""Memory locations that a block of queries is compared with at a time, where only the best are
+kept. With all of a long memory at once, a block is so few queries that the matrix product
+takes twice the time."""
+
 GROUP = 10
 """Columns in a group, where the best of a row are looked for in groups first."""
 
@@ -86,11 +91,13 @@ def read_memory(
     memory = torch.cat((memory_key.mT, offset[..., None]), dim=2)  # rows, as the bank has them
 
     rows = memory_value.permute(0, 3, 1, 2).flatten(2)  # (B, N, K * C_v)
-    block = max(1, BLOCK_ELEMENTS // length)
+    keeps_all = top_k is None or top_k >= length
+    part = length if keeps_all else -(-length // -(-length // PART))  # Parts of one size.
+    block = max(1, BLOCK_ELEMENTS // part)
     # One room for all blocks: glibc's heap keeps the holes that blocks of their own leave
     # between the small results, 700 MB of them at 40 frames of 480p.
     tracked = torch.is_grad_enabled() and (query.requires_grad or memory.requires_grad)
-    room = None if tracked else query.new_empty((min(block, queries), length))
+    room = None if tracked else query.new_empty(min(block, queries) * part)
     # Distances are differences of large numbers: half precision would lose them.
     with torch.autocast(query_key.device.type, enabled=False):
         readout = [
@@ -101,6 +108,7 @@ def read_memory(
                 scale,
                 top_k,
                 usage,
+                part,
                 room,
             )
             for b in range(batch)
@@ -118,24 +126,48 @@ def _read_block(
     scale: Tensor,
     top_k: int | None,
     usage: Tensor | None,
+    part: int,
     room: Tensor | None,
 ) -> Tensor:
     """Read ``(m, D)`` for queries ``(C_k + 1, m)`` from ``(N, C_k + 1)`` and ``(N, D)``."""
-    out = None if room is None else room[: query.shape[1]]
-    similarity = torch.mm(query.t(), memory.t(), out=out)  # (m, N)
     if top_k is None or top_k >= memory.shape[0]:
+        similarity = _compare(query, memory, room)  # (m, N)
         # In this order nothing overflows whatever the keys: the largest exponent is 0.
         similarity = (similarity - similarity.amax(1, keepdim=True)) * scale
         affinity = torch.softmax(similarity, dim=1)
         if usage is not None:
             usage += affinity[:, : len(usage)].sum(0)
         return affinity @ rows.float()
-    best, index = _best(similarity, top_k)
+    best, index = _best_of_parts(query, memory, top_k, part, room)
     weight = torch.softmax((best - best[:, :1]) * scale, dim=1)
     if usage is not None:
-        given = torch.bincount(index.flatten(), weight.flatten(), similarity.shape[1])
+        given = torch.bincount(index.flatten(), weight.flatten(), memory.shape[0])
         usage += given[: len(usage)]
     return functional.embedding_bag(index, rows.float(), per_sample_weights=weight, mode="sum")
+
+
+def _compare(query: Tensor, memory: Tensor, room: Tensor | None) -> Tensor:
+    """Return the similarities ``(m, n)`` of ``(C_k + 1, m)`` and ``(n, C_k + 1)``, in ``room``."""
+    shape = (query.shape[1], memory.shape[0])
+    out = None if room is None else room[: shape[0] * shape[1]].view(shape)
+    return torch.mm(query.t(), memory.t(), out=out)
+
+
+def _best_of_parts(
+    query: Tensor, memory: Tensor, count: int, part: int, room: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return the best similarities and their memory locations, ``(m, count)``, descending."""
+    found = []
+    for start in range(0, memory.shape[0], part):
+        compared = memory[start : start + part]
+        best, index = _best(_compare(query, compared, room), min(count, compared.shape[0]))
+        found.append((best, index + start))
+    if len(found) == 1:
+        return found[0]
+    best = torch.cat([values for values, _ in found], dim=1)
+    index = torch.cat([locations for _, locations in found], dim=1)
+    chosen = best.topk(count, dim=1)
+    return chosen.values, index.gather(1, chosen.indices)
 
 
 def _best(similarity: Tensor, count: int, *, ordered: bool = True) -> tuple[Tensor, Tensor]:
