@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from model.errors import EngineError, OutOfMemoryError
+from model.network.backbones import Trunk
 from model.network.decoder import Decoder, DecoderImage
 from model.network.encoders import KeyEncoder
 from model.pcvos import PCVOS
@@ -162,6 +163,36 @@ class OnnxDecoder(nn.Module):
         inputs = (readout, refined, *image)
         frames = zip(*(tensor.split(1) for tensor in inputs), strict=True)
         return _joined([self._objects.run(*frame)[0] for frame in frames])
+
+
+class OnnxFineTrunk:
+    """Stands in for ``trunk.fine`` in training, where those layers never change.
+
+    Args:
+        trunk: Of a key encoder; the layers are exported as they are now.
+        threads: CPU threads.
+
+    Raises:
+        EngineError: ONNX Runtime is missing; or it cannot run them, with the first frame.
+    """
+
+    def __init__(self, trunk: Trunk, *, threads: int) -> None:
+        _require_onnxruntime()
+        self._export = _Export(_FineGraph(trunk), (object(), "fine trunk"), threads=threads)
+
+    def __call__(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Map ``(B, 3, H, W)`` to features at strides 4 and 8, without gradients."""
+        f4, f8 = zip(*(self._export.run(frame) for frame in frames.split(1)), strict=True)
+        return _joined(f4), _joined(f8)
+
+
+class _FineGraph(nn.Module):
+    def __init__(self, trunk: Trunk) -> None:
+        super().__init__()
+        self.trunk = trunk
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        return self.trunk.fine(frames)
 
 
 class _KeyGraph(nn.Module):

@@ -21,6 +21,14 @@ class Trunk(Protocol):
         """Map ``(B, 3, H, W)`` to ``f4, f8, f16``."""
         ...
 
+    def fine(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Map ``(B, 3, H, W)`` to ``f4, f8``."""
+        ...
+
+    def coarse(self, f8: Tensor) -> Tensor:
+        """Go on from ``f8`` to ``f16``."""
+        ...
+
 
 class ResNetTrunk(nn.Module):
     """A torchvision ResNet up to res4.
@@ -46,10 +54,19 @@ class ResNetTrunk(nn.Module):
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map ``(B, in_width, H, W)`` to features at strides 4, 8 and 16."""
+        f4, f8 = self.fine(frames)
+        return f4, f8, self.coarse(f8)
+
+    def fine(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Map ``(B, in_width, H, W)`` to features at strides 4 and 8."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(frames))))
-        f4 = self.res2(x)
-        f8 = self.res3(f4)
-        return f4, f8, self.res4(f8)
+        f4: Tensor = self.res2(x)
+        return f4, self.res3(f4)
+
+    def coarse(self, f8: Tensor) -> Tensor:
+        """Go on from the feature at stride 8 to that at stride 16."""
+        f16: Tensor = self.res4(f8)
+        return f16
 
 
 class EfficientNetLite0Trunk(nn.Module):
@@ -73,8 +90,16 @@ class EfficientNetLite0Trunk(nn.Module):
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map ``(B, 3, H, W)`` to features at strides 4, 8 and 16."""
-        f4, f8, f16 = self.net(frames * self.scale + self.offset)
-        return f4, f8, f16
+        f4, f8 = self.fine(frames)
+        return f4, f8, self.coarse(f8)
+
+    def fine(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Map ``(B, 3, H, W)`` to features at strides 4 and 8."""
+        return self.net.fine(frames * self.scale + self.offset)
+
+    def coarse(self, f8: Tensor) -> Tensor:
+        """Go on from the feature at stride 8 to that at stride 16."""
+        return self.net.coarse(f8)
 
 
 def _drop_later_stages(

@@ -47,15 +47,22 @@ class EfficientNetLite0(nn.Module):
         self.blocks = nn.Sequential(*_stages())
         self.apply(_initialise)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map ``(B, 3, H, W)`` to features at strides 4, 8 and 16."""
+        f4, f8 = self.fine(x)
+        return f4, f8, self.coarse(f8)
+
+    def fine(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map ``(B, 3, H, W)`` to features at strides 4 and 8."""
         x = functional.relu6(self.bn1(self.conv_stem(x)), inplace=True)
-        features = []
-        for index, stage in enumerate(self.blocks):
-            x = stage(x)
-            if index in FEATURES:
-                features.append(x)
-        return features
+        f4: Tensor = self.blocks[: FEATURES[0] + 1](x)
+        f8: Tensor = self.blocks[FEATURES[0] + 1 : FEATURES[1] + 1](f4)
+        return f4, f8
+
+    def coarse(self, f8: Tensor) -> Tensor:
+        """Map ``(B, C_8, h, w)`` to the feature at stride 16."""
+        f16: Tensor = self.blocks[FEATURES[1] + 1 :](f8)
+        return f16
 
 
 class SameConv2d(nn.Conv2d):

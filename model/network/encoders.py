@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.network.backbones import ResNetTrunk
+from model.network.backbones import ResNetTrunk, Trunk
 from model.network.blocks import FeatureFusion, ResBlock
 from model.ops.masks import masks_to_cells, others
 from model.types import KeyFeatures
@@ -36,7 +36,7 @@ class KeyEncoder(nn.Module):
 
     def __init__(
         self,
-        trunk: nn.Module,
+        trunk: Trunk,
         trunk_width: int,
         *,
         key_width: int,
@@ -60,9 +60,13 @@ class KeyEncoder(nn.Module):
         scale = math.sqrt(math.sqrt(key_width) / 2) / POSITION_SIGMA
         self.position_scale = nn.Parameter(torch.tensor(scale)) if position_keys else None
 
-    def forward(self, frames: Tensor) -> KeyFeatures:
-        """Encode ``(B, 3, H, W)`` normalised frames, H and W multiples of 16."""
-        f4, f8, f16 = self.trunk(frames)
+    def forward(self, frames: Tensor, fine: tuple[Tensor, Tensor] | None = None) -> KeyFeatures:
+        """Encode ``(B, 3, H, W)`` normalised frames, H and W multiples of 16.
+
+        ``fine`` is what ``trunk.fine`` makes of them, where somebody has it already.
+        """
+        f4, f8 = self.trunk.fine(frames) if fine is None else fine
+        f16 = self.trunk.coarse(f8)
         key = self.key(f16)
         if self.key_length is not None:
             key = functional.normalize(key, dim=1) * self.key_length

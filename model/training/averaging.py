@@ -37,6 +37,7 @@ def average_checkpoints(checkpoints: Sequence[Checkpoint], shares: Sequence[floa
             other.config,
             memory_decay=first.config.memory_decay,
             drop_strays=first.config.drop_strays,
+            progressive_interval=first.config.progressive_interval,
             decode_provisional=first.config.decode_provisional,
         )
         if shape != first.config or other.state.keys() != first.state.keys():

@@ -279,6 +279,8 @@ class RunConfig:
         workers: Processes that make samples; 0 makes them in the training process.
         amp: Mixed precision on CUDA.
         channels_last: Memory layout of the network.
+        frozen_engine: On a CPU, run layers of the key trunk that never change in ONNX
+            Runtime, where it is installed.
     """
 
     save_every: int = 500
@@ -287,6 +289,7 @@ class RunConfig:
     workers: int = 1
     amp: bool = True
     channels_last: bool = True
+    frozen_engine: bool = True
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing.

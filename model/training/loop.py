@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from model.build import build_pcvos
 from model.data.sample import Problem, TrainingBatch
 from model.errors import ConfigError, WeightsError
+from model.inference.engine import OnnxFineTrunk, onnxruntime_version
 from model.ops.timing import StageClock
 from model.pcvos import PCVOS
 from model.training.config import TrainConfig
@@ -122,6 +123,7 @@ class _Run:
             clip_length=config.samples.clip_length,
             clip_supervision=config.loss.clip_supervision,
             damage=config.samples.damage,
+            fine=_frozen_layers(self.model, config, self.device),
             clock=self.clock,
         )
         self.first = self.step
@@ -320,6 +322,19 @@ class _Run:
             batch.sources,
             batch.problems,
         )
+
+
+def _frozen_layers(model: PCVOS, config: TrainConfig, device: torch.device) -> OnnxFineTrunk | None:
+    """Return ONNX Runtime's stand-in for layers that never change, or ``None``.
+
+    On a CPU it takes a quarter of torch's time for lite's trunk up to stride 8.
+    """
+    never_changes = config.optimiser.freeze_stride >= 8 or config.optimiser.trunk_rate == 0
+    if not (config.run.frozen_engine and never_changes and device.type == "cpu"):
+        return None
+    if onnxruntime_version() is None:
+        return None
+    return OnnxFineTrunk(model.key_encoder.trunk, threads=torch.get_num_threads())
 
 
 def _half_precision(device: torch.device) -> torch.dtype | None:

@@ -29,7 +29,7 @@ from model.training.losses import (
 )
 from model.types import KeyFeatures
 
-TRAINING_SETTINGS = InferenceConfig(top_k=None, progressive_interval=None)
+TRAINING_SETTINGS = InferenceConfig(top_k=None, progressive=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,7 @@ class ClipTrainer(nn.Module):
         clip_length: N: the frames after the reference are processed N at a time.
         clip_supervision: Train on the dice loss too.
         damage: Chance that a predicted mask is damaged before it is remembered.
+        fine: Runs the key trunk up to stride 8 in its stead, where those layers never change.
         clock: Is charged with the stages.
     """
 
@@ -90,6 +91,7 @@ class ClipTrainer(nn.Module):
         clip_length: int,
         clip_supervision: bool,
         damage: float = 0.0,
+        fine: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
         clock: StageClock | None = None,
     ) -> None:
         super().__init__()
@@ -97,6 +99,7 @@ class ClipTrainer(nn.Module):
         self.clip_length = clip_length
         self.clip_supervision = clip_supervision
         self.damage = damage
+        self.fine = fine
         self.clock = clock or StageClock()
 
     def forward(
@@ -128,7 +131,7 @@ class ClipTrainer(nn.Module):
             ordered = torch.cat(parts)
             if frames.device.type == "cpu" or frames.is_cuda:
                 ordered = ordered.contiguous(memory_format=torch.channels_last)
-            features = _split(self.model.encode_key(ordered), [len(part) for part in parts])
+            features = _split(self._encode_key(ordered), [len(part) for part in parts])
         losses = [
             self._group(
                 features[g * len(spans) : (g + 1) * len(spans)],
@@ -141,6 +144,15 @@ class ClipTrainer(nn.Module):
             for g, rows in enumerate(groups)
         ]
         return _merge(losses, groups)
+
+    def _encode_key(self, frames: Tensor) -> KeyFeatures:
+        if self.fine is None:
+            return self.model.encode_key(frames)
+        f4, f8 = (
+            feature.contiguous(memory_format=torch.channels_last) for feature in self.fine(frames)
+        )
+        features: KeyFeatures = self.model.key_encoder(frames, (f4, f8))
+        return features
 
     def _group(
         self,
