@@ -18,7 +18,7 @@ def build_pcvos(config: PCVOSConfig) -> PCVOS:
     lite = config.trunk == "efficientnet_lite0"
     trunk = EfficientNetLite0Trunk() if lite else resnet50_trunk()
     widths = trunk.widths
-    refines = config.refinement is not None
+    refines = config.refines
     key_encoder = KeyEncoder(
         trunk,
         widths[2],

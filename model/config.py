@@ -52,6 +52,7 @@ class PCVOSConfig:
         memory_decay: What a memory frame's similarities lose for each newer frame, in units
             of the softmax's exponent. Reference frames lose nothing.
         drop_strays: The weights are meant to run with ``StrayFilter``.
+        progressive_interval: F that the weights are meant to run with; see ``InferenceConfig``.
         decode_provisional: The weights are meant to run with provisional memory that holds
             decoded masks, as the memory does, and not readouts (eq. 4): a clip is segmented
             F frames at a time.
@@ -73,6 +74,7 @@ class PCVOSConfig:
     decoder_widths: tuple[int, int, int] = (512, 256, 256)
     memory_decay: float = 0.0
     drop_strays: bool = False
+    progressive_interval: int = 5
     decode_provisional: bool = False
     refinement: RefinementConfig | None = RefinementConfig()
 
@@ -80,13 +82,23 @@ class PCVOSConfig:
         """Refuse shapes that no network can have.
 
         Raises:
-            ConfigError: If a width is not positive or the decay negative.
+            ConfigError: If a width or interval is not positive, or the decay negative.
         """
         widths = (self.key_width, self.value_width, self.query_value_width, *self.decoder_widths)
         if min(widths) < 1 or len(self.decoder_widths) != 3:
             raise ConfigError(f"{self.name}: widths must be positive and three, got {widths}")
+        if self.progressive_interval < 1:
+            raise ConfigError(
+                f"{self.name}: progressive_interval must be at least 1, "
+                f"got {self.progressive_interval}"
+            )
         if self.memory_decay < 0:
             raise ConfigError(f"{self.name}: memory_decay must be at least 0")
+
+    @property
+    def refines(self) -> bool:
+        """Whether the network has intra-clip refinement."""
+        return self.refinement is not None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-able values."""
@@ -134,6 +146,7 @@ PCVOS_LITE = PCVOSConfig(
     decoder_widths=(96, 48, 24),
     memory_decay=0.15,
     drop_strays=True,
+    progressive_interval=2,
     decode_provisional=True,
 )
 """The same method on a small ImageNet trunk, for CPUs."""
@@ -148,8 +161,9 @@ class InferenceConfig:
     Attributes:
         interval: L, the clip length and the memory update interval, in frames.
         top_k: Matches kept for each query location; ``None`` keeps all.
+        progressive: Match progressively; without it, the whole clip in parallel.
         progressive_interval: F: inside a clip, every F-th frame becomes provisional
-            memory for the frames after it; ``None`` matches the clip in parallel.
+            memory for the frames after it; ``None``: as the weights are meant to run.
         refinement: Apply intra-clip refinement where the model has it.
         max_memory_frames: Frames that the memory holds at most; ``None``: any number. Those
             used least are dropped, reference frames never. The default leaves videos of
@@ -161,7 +175,8 @@ class InferenceConfig:
 
     interval: int = 10
     top_k: int | None = 20
-    progressive_interval: int | None = 5
+    progressive: bool = True
+    progressive_interval: int | None = None
     refinement: bool = True
     max_memory_frames: int | None = 40
     drop_strays: bool | None = None
@@ -178,11 +193,24 @@ class InferenceConfig:
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be at least 1, got {value}")
 
+    @property
+    def within(self) -> int | None:
+        """F, or ``None`` where clips are matched as a whole.
+
+        Raises:
+            ValueError: If it was left to the weights and not filled in by ``for_model``.
+        """
+        if not self.progressive:
+            return None
+        if self.progressive_interval is None:
+            raise ValueError("progressive_interval is open: ask for_model first")
+        return self.progressive_interval
+
     def for_model(self, config: PCVOSConfig) -> "InferenceConfig":
         """Return these settings with what was left to the weights filled in."""
         open_ = {
             name: getattr(config, name)
-            for name in ("drop_strays", "decode_provisional")
+            for name in ("drop_strays", "progressive_interval", "decode_provisional")
             if getattr(self, name) is None
         }
         return replace(self, **open_)

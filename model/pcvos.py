@@ -144,12 +144,9 @@ class PCVOS(nn.Module):
             ValueError: If provisional memory is to be decoded and there are no ``images``.
         """
         clock = clock or StageClock()
-        within = settings.progressive_interval
-        if (
-            within is None
-            or frames <= within
-            or not settings.for_model(self.config).decode_provisional
-        ):
+        settings = settings.for_model(self.config)
+        within = settings.within
+        if within is None or frames <= within or not settings.decode_provisional:
             yield from self._segment_at_once(
                 features, memories, frames, settings, decode_at_once, clock
             )
@@ -230,7 +227,7 @@ class PCVOS(nn.Module):
             progressive_read(
                 query_key,
                 memory,
-                interval=settings.progressive_interval,
+                interval=settings.within,
                 top_k=settings.top_k,
             )
             for memory in memories

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from model.config import PRESETS, InferenceConfig
+from model.config import PCVOS_LITE, PCVOS_R50, PRESETS, InferenceConfig
 from pcvos_cli.settings import FORMATS, DeviceName, EngineName, SegmentSettings
 
 INFERENCE = InferenceConfig()
@@ -77,11 +77,13 @@ TopK = Annotated[
     ),
 ]
 ProgressiveInterval = Annotated[
-    int,
+    int | None,
     typer.Option(
         "--progressive-interval",
         min=1,
-        help="Frames between provisional memories inside a clip (F).",
+        help="Frames between provisional memories inside a clip (F). Default: as the weights "
+        f"were made for ({PCVOS_LITE.progressive_interval} with pcvos-lite, "
+        f"{PCVOS_R50.progressive_interval} with pcvos-r50).",
         rich_help_panel=_METHOD,
     ),
 ]

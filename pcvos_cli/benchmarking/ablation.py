@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from model.checkpoint import load_checkpoint
+from model.config import PCVOSConfig
 from model.errors import ConfigError
 from model.ops.threads import cpu_threads
 from pcvos_cli.benchmarking.ablation_report import (
@@ -98,8 +99,7 @@ class _Weights:
 
     name: str
     sha256: str
-    model: str
-    refines: bool
+    config: PCVOSConfig
     training: TrainingScheme | None
 
 
@@ -128,10 +128,12 @@ def prepare_rows(requests: Sequence[RowRequest], settings: SegmentSettings) -> l
         known[None] = _look_at(settings.weights, settings.model)
         # From the paper's first row to its last; without refinement two of them are left.
         order = ["stcn-like", "no-refinement", "no-progressive", "full"]
-        order = order if known[None].refines else order[2:]
+        order = order if known[None].config.refines else order[2:]
         requests = [
             RowRequest(
-                name, pmm=VARIANTS[name].progressive, icr=name in order[-2:] and known[None].refines
+                name,
+                pmm=VARIANTS[name].progressive,
+                icr=name in order[-2:] and known[None].config.refines,
             )
             for name in order
         ]
@@ -147,16 +149,15 @@ def _look_at(weights: Path | None, model: str | None) -> _Weights:
     return _Weights(
         name,
         checkpoint.sha256,
-        checkpoint.config.name,
-        checkpoint.config.refinement is not None,
+        checkpoint.config,
         read_scheme(checkpoint.metadata, str(path)),
     )
 
 
 def _prepare(request: RowRequest, weights: _Weights, settings: SegmentSettings) -> PreparedRow:
     """Find out which parts are on and what has to be said of them."""
-    icr = weights.refines if request.icr is None else request.icr
-    if icr and not weights.refines:
+    icr = weights.config.refines if request.icr is None else request.icr
+    if icr and not weights.config.refines:
         raise ConfigError(
             f"--row {request.name}: {weights.name} has no refinement",
             hint="leave icr out of the row's name",
@@ -171,7 +172,7 @@ def _prepare(request: RowRequest, weights: _Weights, settings: SegmentSettings) 
                 hint=f"{'add pct to' if pct else 'leave pct out of'} the row's name",
             )
     marks = []
-    if weights.refines and not icr:
+    if weights.config.refines and not icr:
         marks.append(REFINEMENT_OFF)
     on = frozenset(part for part, is_on in (("pmm", request.pmm), ("icr", icr)) if is_on)
     combinations = {on | {"pct"} if per_clip else on for per_clip in _possible(pct)}
@@ -183,12 +184,13 @@ def _prepare(request: RowRequest, weights: _Weights, settings: SegmentSettings) 
         pct=pct,
         icr=icr,
         marks=tuple(marks),
-        model=weights.model,
+        model=weights.config.name,
         weights=weights.name,
         weights_sha256=weights.sha256,
         training=weights.training,
         cells=(),
     )
+    settings = replace(settings, inference=settings.inference.for_model(weights.config))
     if request.weights is not None:
         settings = replace(settings, weights=request.weights)
     return PreparedRow(
@@ -235,7 +237,7 @@ def run_ablation(
     finished = []
     for prepared in rows:
         row = prepared.row
-        within = prepared.settings.inference.progressive_interval
+        within = prepared.settings.inference.within
         choices, keys = [], []
         for interval in settings.intervals:
             choices.append(variant_settings(prepared.settings, prepared.variant, interval))

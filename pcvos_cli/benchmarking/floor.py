@@ -48,10 +48,9 @@ def count_multiply_adds(
         "decoder": parts["decoder"] * (frames - 1),
         "value_encoder": parts["value_encoder"] * max(1, len(clips)),
     }
-    refines = config.refinement is not None and settings.refinement
-    within = None
-    if settings.for_model(config).decode_provisional:
-        within = settings.progressive_interval
+    refines = config.refines and settings.refinement
+    settings = settings.for_model(config)
+    within = settings.within if settings.decode_provisional else None
     for entered, start in enumerate(clips, start=1):
         length = min(settings.interval, frames - start)
         held = min(entered, settings.max_memory_frames or entered)
@@ -95,7 +94,7 @@ def count_read(
     # Object's mask and others' mask, block x block values a cell each.
     propagated = 2 * MASK_BLOCK**2 if config.mask_readout else 0
     values = objects * (config.value_width + propagated)
-    step = settings.progressive_interval or frames
+    step = settings.for_model(config).within or frames
     total = 0
     for provisional, start in enumerate(range(0, frames, step)):
         queries = min(step, frames - start) * cells

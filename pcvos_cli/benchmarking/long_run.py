@@ -181,7 +181,7 @@ def segment_command(
     }
     given = [f"--{name}={value}" for name, value in options.items() if value is not None]
     given += ["--amp"] * settings.amp
-    given += ["--no-progressive"] * (inference.progressive_interval is None)
+    given += ["--no-progressive"] * (not inference.progressive)
     given += ["--no-refinement"] * (not inference.refinement)
     if inference.decode_provisional is not None:
         given.append(

@@ -97,7 +97,7 @@ def variant_settings(settings: SegmentSettings, variant: Variant, interval: int)
         full,
         interval=interval,
         refinement=variant.refinement,
-        progressive_interval=full.progressive_interval if variant.progressive else None,
+        progressive=variant.progressive,
     )
     return replace(settings, inference=inference)
 
@@ -187,4 +187,4 @@ def _mark(variant: Variant, job: Job) -> str:
     if variant.name == "full":
         return ""
     # A model without refinement is the paper's baseline once it matches in parallel.
-    return SWITCHED if job.model.config.refinement is not None else "test-time switch"
+    return SWITCHED if job.model.config.refines else "test-time switch"

@@ -46,7 +46,7 @@ def conditions(
         "weights": record["weights"],
         "weights_sha256": record["weights_sha256"],
         "top_k": inference.top_k,
-        "progressive_interval": inference.progressive_interval,
+        "progressive_interval": record["progressive_interval"],
         "max_memory_frames": inference.max_memory_frames,
         "decode_provisional": record["decode_provisional"],
         "drop_strays": record["drop_strays"],

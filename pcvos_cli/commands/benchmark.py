@@ -188,7 +188,7 @@ def benchmark(
     amp: options.Amp = SETTINGS.amp,
     threads: options.Threads = SETTINGS.threads,
     top_k: options.TopK = str(INFERENCE.top_k),
-    progressive_interval: options.ProgressiveInterval = INFERENCE.progressive_interval or 1,
+    progressive_interval: options.ProgressiveInterval = INFERENCE.progressive_interval,
     max_memory_frames: options.MaxMemoryFrames = str(INFERENCE.max_memory_frames),
     decode_provisional: options.DecodeProvisional = INFERENCE.decode_provisional,
     drop_strays: options.DropStrays = INFERENCE.drop_strays,

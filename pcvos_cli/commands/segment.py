@@ -106,7 +106,7 @@ def segment(
     threads: options.Threads = SETTINGS.threads,
     interval: options.Interval = INFERENCE.interval,
     top_k: options.TopK = str(INFERENCE.top_k),
-    progressive_interval: options.ProgressiveInterval = INFERENCE.progressive_interval or 1,
+    progressive_interval: options.ProgressiveInterval = INFERENCE.progressive_interval,
     no_progressive: options.NoProgressive = False,
     no_refinement: options.NoRefinement = False,
     max_memory_frames: options.MaxMemoryFrames = str(INFERENCE.max_memory_frames),
@@ -123,7 +123,8 @@ def segment(
         inference=InferenceConfig(
             interval=interval,
             top_k=options.parse_top_k(top_k),
-            progressive_interval=None if no_progressive else progressive_interval,
+            progressive=not no_progressive,
+            progressive_interval=progressive_interval,
             refinement=not no_refinement,
             max_memory_frames=options.parse_max_memory_frames(max_memory_frames),
             drop_strays=drop_strays,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -104,6 +104,10 @@ def average_weights(
             show_default=False,
         ),
     ] = None,
+    progressive_interval: Annotated[
+        int | None,
+        typer.Option(min=1, help="Store another F. Default: the first FILE's."),
+    ] = None,
     decode_provisional: Annotated[
         bool | None,
         typer.Option(
@@ -125,14 +129,14 @@ def average_weights(
     from model.training.averaging import average_checkpoints
 
     average = average_checkpoints([load_checkpoint(f) for f in files], share or [1.0] * len(files))
-    config = average.config
-    if memory_decay is not None:
-        config = replace(config, memory_decay=memory_decay)
-    if drop_strays is not None:
-        config = replace(config, drop_strays=drop_strays)
-    if decode_provisional is not None:
-        config = replace(config, decode_provisional=decode_provisional)
-    average = replace(average, config=config)
+    stored: dict[str, Any] = {
+        "memory_decay": memory_decay,
+        "drop_strays": drop_strays,
+        "progressive_interval": progressive_interval,
+        "decode_provisional": decode_provisional,
+    }
+    given = {name: value for name, value in stored.items() if value is not None}
+    average = replace(average, config=replace(average.config, **given))
     _save(average, out, json=json)
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 from PIL import Image
 
+from model.checkpoint import load_checkpoint
 from model.errors import ConfigError, InputError, MaskError, OutputError
-from model.ops.hashing import file_sha256
 from pcvos_cli.masks.palette import voc_palette
 from pcvos_cli.output_folder import MASKS
 from pcvos_cli.pipeline import segment_video
@@ -192,13 +192,14 @@ def describe_making(dataset: TruthDataset, settings: SegmentSettings) -> dict[st
         WeightsError: If there are no weights.
     """
     path, name = resolve_weights(settings.weights, settings.model)
+    checkpoint = load_checkpoint(path)
     return {
         "dataset": dataset.name,
         "split": dataset.split,
         "weights": name,
-        "weights_sha256": file_sha256(path),
+        "weights_sha256": checkpoint.sha256,
         "short_edge": settings.size,
-        **asdict(settings.inference),
+        **asdict(settings.inference.for_model(checkpoint.config)),
         **({"amp": True} if settings.amp else {}),
         **({"engine": settings.engine} if settings.engine != "auto" else {}),
     }
@@ -216,6 +217,7 @@ def makes_the_same(a: Any, b: Any) -> bool:
 def _deciding(making: dict[str, Any]) -> dict[str, Any]:
     values = {name: value for name, value in making.items() if name != "weights"}
     within, clip = values.get("progressive_interval"), values.get("interval")
-    if isinstance(within, int) and isinstance(clip, int) and within >= clip:
-        values["progressive_interval"] = None
+    never = isinstance(within, int) and isinstance(clip, int) and within >= clip
+    if never or not values.get("progressive", True):
+        values |= {"progressive": False, "progressive_interval": None}
     return values

@@ -61,7 +61,7 @@ def read_case(name: str) -> Case:
     settings = InferenceConfig(
         interval=facts["interval"],
         top_k=facts["top_k"],
-        progressive_interval=5 if facts["progressive_matching"] else None,
+        progressive=facts["progressive_matching"],
         refinement=facts["intra_clip_refinement"],
     )
     return Case(folder, facts["interval"], facts["objects"], settings)
@@ -134,7 +134,7 @@ def test_the_command_line_gives_the_published_numbers(
 ) -> None:
     case = read_case(name)
     arguments = ["--interval", case.interval, "--size", "native", "--format", "scores"]
-    if case.settings.progressive_interval is None:
+    if not case.settings.progressive:
         arguments.append("--no-progressive")
     if not case.settings.refinement:
         arguments.append("--no-refinement")

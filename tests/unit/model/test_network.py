@@ -61,7 +61,7 @@ def test_strides_and_widths(model: PCVOS) -> None:
 @torch.inference_mode()
 def test_objects_are_decoded_independently(model: PCVOS) -> None:
     features, memory = clip_inputs(model)
-    settings = InferenceConfig(top_k=5)
+    settings = InferenceConfig(top_k=5, progressive=False)
     together = model.segment_clip(features, [memory], frames=3, settings=settings)
     assert together.shape == (1, 2, 3, 64, 96)
     for k in range(2):
@@ -73,7 +73,7 @@ def test_objects_are_decoded_independently(model: PCVOS) -> None:
 @torch.inference_mode()
 def test_groups_equal_one_memory(model: PCVOS) -> None:
     features, memory = clip_inputs(model)
-    settings = InferenceConfig(top_k=5)
+    settings = InferenceConfig(top_k=5, progressive=False)
     groups = [Memory(memory.key, memory.value[:, k : k + 1]) for k in range(2)]
     together = model.segment_clip(features, [memory], frames=3, settings=settings)
     apart = model.segment_clip(features, groups, frames=3, settings=settings)
@@ -83,7 +83,7 @@ def test_groups_equal_one_memory(model: PCVOS) -> None:
 @torch.inference_mode()
 def test_decoding_in_passes_changes_nothing(model: PCVOS) -> None:
     features, memory = clip_inputs(model)
-    settings = InferenceConfig(top_k=5)
+    settings = InferenceConfig(top_k=5, progressive=False)
     whole = model.segment_clip(features, [memory], frames=3, settings=settings)
     parts = model.segment_clip(features, [memory], frames=3, settings=settings, decode_at_once=2)
     assert torch.allclose(whole, parts, atol=1e-3)
@@ -96,7 +96,7 @@ def test_frames_inform_each_other_only_through_refinement(model: PCVOS) -> None:
     other = model.encode_key(torch.randn(1, 3, 64, 96))
     changed = type(features).join([features.frame(0), other])
     for refinement in (True, False):
-        settings = InferenceConfig(refinement=refinement, progressive_interval=None)
+        settings = InferenceConfig(refinement=refinement, progressive=False)
         before = model.segment_clip(features, [memory], frames=2, settings=settings)[:, :, 0]
         after = model.segment_clip(changed, [memory], frames=2, settings=settings)[:, :, 0]
         assert torch.allclose(before, after, atol=1e-5) is not refinement

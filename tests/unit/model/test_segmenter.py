@@ -160,9 +160,7 @@ def test_the_size_of_a_pass_changes_nothing(model: PCVOS) -> None:
         assert (a - b).abs().mean() < 1e-4
 
 
-@pytest.mark.parametrize(
-    "switch", [{"refinement": False}, {"progressive_interval": None}, {"top_k": None}]
-)
+@pytest.mark.parametrize("switch", [{"refinement": False}, {"progressive": False}, {"top_k": None}])
 def test_every_switch_changes_the_result(model: PCVOS, switch: dict[str, None]) -> None:
     given_mask = [reference(0, {1: LEFT})]
     full = run(model, 9, given_mask, InferenceConfig(interval=8, progressive_interval=2))[1]

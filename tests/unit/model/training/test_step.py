@@ -24,7 +24,7 @@ from tests.support.training import random_batch, tiny_model
 def _slow_total(
     model: PCVOS, batch: TrainingBatch, clip_length: int, share: float, supervision: bool
 ) -> Tensor:
-    settings = InferenceConfig(top_k=None, progressive_interval=None)
+    settings = InferenceConfig(top_k=None, progressive=False)
     totals = []
     for b in range(len(batch)):
         frames, labels = batch.frames[b], batch.labels[b].long()

@@ -83,13 +83,13 @@ def test_the_read_is_counted_as_by_hand():
     # Five frames read two, then two read three; 20 of them give 3 x 512 channels.
     keys = (5 * 2 + 2 * 3) * CELLS * CELLS * 64
     assert read == keys + 7 * CELLS * 20 * 3 * 512
-    everything = replace(settings, top_k=None, progressive_interval=None)
+    everything = replace(settings, top_k=None, progressive=False)
     read = count_read(PCVOS_LITE, everything, CELLS, objects=1, frames=7, memory_frames=2)
     assert read == 7 * CELLS * 2 * CELLS * (64 + 64 + 2 * 16)
 
 
 def test_a_bounded_memory_ends_the_reads_growth():
-    bounded = InferenceConfig(interval=1, progressive_interval=None, max_memory_frames=4)
+    bounded = InferenceConfig(interval=1, progressive=False, max_memory_frames=4)
     reads = [
         frames
         * count_multiply_adds(PCVOS_LITE, bounded, (64, 64), objects=1, frames=frames)[

@@ -107,7 +107,7 @@ def test_the_command_has_all_that_the_settings_say():
     }  # fmt: skip
     plain = segment_command(Path("v.mp4"), Path("m.png"), Path("out"), SegmentSettings(amp=True), 5)
     assert "--amp" in plain
-    inference = InferenceConfig(progressive_interval=None, refinement=False, drop_strays=False)
+    inference = InferenceConfig(progressive=False, refinement=False, drop_strays=False)
     switched = SegmentSettings(inference=inference)
     command = segment_command(Path("v.mp4"), Path("m.png"), Path("out"), switched, 5)
     assert {"--no-progressive", "--no-refinement", "--keep-strays"} < set(command)
