@@ -81,6 +81,7 @@ def test_average_lies_between_its_files(lite_weights: Path, tmp_path: Path) -> N
     result = pcvos(
         "weights", "average", lite_weights, other, "--out", out,
         "--share", "3", "--share", "1", "--memory-decay", "0.25",
+        "--progressive-interval", "7", "--keep-strays",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
     average = load_checkpoint(out)
@@ -88,6 +89,9 @@ def test_average_lies_between_its_files(lite_weights: Path, tmp_path: Path) -> N
         if tensor.is_floating_point():
             torch.testing.assert_close(average.state[name], tensor + 0.25)
     assert average.config.memory_decay == 0.25
+    assert average.config.progressive_interval == 7
+    assert not average.config.drop_strays
+    assert average.config.decode_provisional == first.config.decode_provisional
     assert first.sha256 in average.metadata["average"]
     # Of itself it is what it was, bit by bit.
     same = tmp_path / "same.safetensors"

@@ -57,6 +57,17 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.allclose(read_memory(query, key, value, top_k=4), whole, atol=1e-6)
 
 
+@pytest.mark.parametrize("part", [1, 2, 3, 4, 7, 16])
+def test_parts_change_nothing(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    query, key, value = some_memory()
+    usage, usage_of_parts = torch.zeros(17), torch.zeros(17)
+    whole = read_memory(query, key, value, top_k=4, usage=usage)
+    monkeypatch.setattr(affinity, "PART", part)
+    in_parts = read_memory(query, key, value, top_k=4, usage=usage_of_parts)
+    assert torch.allclose(in_parts, whole, atol=1e-6)
+    assert torch.allclose(usage_of_parts, usage, atol=1e-5)
+
+
 @pytest.mark.parametrize("length", [6 * 4, 6 * 4 + 1, 6 * 5 + 3, 6 * 6 * 6 * 4 + 11])
 def test_looking_in_groups_finds_the_best(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(affinity, "GROUP_FROM", 1)

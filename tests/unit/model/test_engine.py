@@ -12,7 +12,7 @@ from model.config import PCVOS_LITE, InferenceConfig
 from model.errors import EngineError, OutOfMemoryError
 from model.inference import engine
 from model.inference.clips import iter_clips
-from model.inference.engine import with_onnxruntime
+from model.inference.engine import OnnxFineTrunk, with_onnxruntime
 from model.inference.segmenter import ClipSegmenter
 from model.network.folding import fold_batch_norms
 from model.pcvos import PCVOS
@@ -60,6 +60,21 @@ def test_the_exported_key_encoder_is_the_key_encoder(model: PCVOS) -> None:
         actual, expected = onnx.encode_key(frames), model.encode_key(frames)
         for name in ("key", "local_key", "query_value", "f16", "f8", "f4"):
             assert_close(getattr(actual, name), getattr(expected, name))
+
+
+def test_layers_that_training_leaves_alone_are_the_same(model: PCVOS) -> None:
+    fine = OnnxFineTrunk(model.key_encoder.trunk, threads=1)
+    frames = torch.randn(3, 3, 32, 48, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = model.encode_key(frames)
+    f4, f8 = fine(frames)
+    assert_close(f4, expected.f4)
+    assert_close(f8, expected.f8)
+    assert not f4.requires_grad
+    features = model.key_encoder(frames, (f4, f8))
+    assert_close(features.f16.detach(), expected.f16)
+    assert_close(features.key.detach(), expected.key)
+    assert features.f16.requires_grad
 
 
 @pytest.mark.parametrize(("size", "objects"), [((64, 96), 1), ((80, 48), 3)])

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from model.build import MASK_BLOCK, build_pcvos
 from model.config import PCVOS_LITE, PCVOS_R50, STCN_R50, InferenceConfig, PCVOSConfig
+from model.errors import ConfigError
 from model.memory.bank import Memory
 from model.network.blocks import CBAM, ResBlock
 from model.ops.aggregation import soft_aggregate
@@ -68,6 +69,24 @@ def test_objects_are_decoded_independently(model: PCVOS) -> None:
         alone = Memory(memory.key, memory.value[:, k : k + 1])
         logits = model.segment_clip(features, [alone], frames=3, settings=settings)
         assert torch.allclose(logits, together[:, k : k + 1], atol=1e-3)
+
+
+@pytest.mark.parametrize("asked", [None, 3])
+def test_the_weights_decide_the_progressive_interval_unless_the_user_does(
+    asked: int | None,
+) -> None:
+    chosen = InferenceConfig(progressive_interval=asked)
+    for config, made_for in ((PCVOS_LITE, 2), (PCVOS_R50, 5)):
+        assert chosen.for_model(config).within == (asked or made_for)
+        parallel = InferenceConfig(progressive=False, progressive_interval=asked)
+        assert parallel.for_model(config).within is None
+
+
+def test_an_open_progressive_interval_is_no_number() -> None:
+    with pytest.raises(ValueError, match="ask for_model"):
+        _ = InferenceConfig().within
+    with pytest.raises(ConfigError, match="progressive_interval must be at least 1, got 0"):
+        PCVOSConfig(progressive_interval=0)
 
 
 @torch.inference_mode()

@@ -104,6 +104,32 @@ def test_a_run_leaves_weights_scores_and_figures(whole: Path, data: Path) -> Non
     assert all(torch.equal(last.state[name], exported[name]) for name in exported)
 
 
+def test_layers_that_never_change_may_run_in_onnxruntime(
+    data: Path, init: Path, tmp_path: Path
+) -> None:
+    losses = {}
+    for engine in (True, False):
+        recipe = _recipe(
+            data,
+            steps=3,
+            optimiser={"freeze_stride": 8, "rate": 1e-3},
+            run={"frozen_engine": engine},
+            validation={"folder": ""},
+        )
+        fit(recipe, tmp_path / str(engine), init=init)
+        losses[engine] = [line["loss"] for line in _lines(tmp_path / str(engine))]
+    assert losses[True] == pytest.approx(losses[False], rel=1e-3)
+    assert losses[True] != losses[False]  # It did run there: sums are in another order.
+    # Stopped and resumed, such a run is still the same to the bit.
+    recipe = _recipe(
+        data, steps=3, optimiser={"freeze_stride": 8, "rate": 1e-3}, validation={"folder": ""}
+    )
+    folder = tmp_path / "stopped"
+    fit(recipe, folder, init=init, should_stop=_stop_after(1))
+    fit(recipe, folder, init=init, resume=True)
+    assert (folder / LAST).read_bytes() == (tmp_path / "True" / LAST).read_bytes()
+
+
 # Before the trunk thaws, on the very step, after it; on a saved step and between two.
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_a_stopped_and_resumed_run_equals_a_whole_one(
