@@ -23,7 +23,7 @@ from model.network.encoders import KeyEncoder, ValueEncoder
 from model.network.refinement import IntraClipRefinement
 from model.ops.aggregation import soft_aggregate
 from model.ops.timing import StageClock
-from model.types import KeyFeatures
+from model.types import Images, KeyFeatures
 
 
 class PCVOS(nn.Module):
@@ -89,7 +89,7 @@ class PCVOS(nn.Module):
         *,
         frames: int,
         settings: InferenceConfig,
-        images: Tensor | None = None,
+        images: Images | None = None,
         decode_at_once: int | None = None,
         clock: StageClock | None = None,
     ) -> Tensor:
@@ -128,7 +128,7 @@ class PCVOS(nn.Module):
         *,
         frames: int,
         settings: InferenceConfig,
-        images: Tensor | None = None,
+        images: Images | None = None,
         decode_at_once: int | None = None,
         clock: StageClock | None = None,
     ) -> Iterator[Tensor]:

@@ -5,16 +5,17 @@ h = H / 16 and w = W / 16.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.ops.images import normalise
 from model.ops.labels import label_pixels
-from model.ops.padding import Padding
+from model.ops.padding import Padding, unpad
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +61,61 @@ class ReferenceMask:
         return cls(frame_index, ids, tuple(values))
 
 
+class Images(Protocol):
+    """Frames as the network takes them, by slices: a tensor is one."""
+
+    def __getitem__(self, s: slice, /) -> Tensor:
+        """Return ``(n, 3, H, W)`` normalised and padded."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ClipFrames:
+    """The frames of a clip as they were read, normalised and padded when they are asked for.
+
+    As float32 they take four times the memory: at 480p and L = 25 119 MB.
+
+    Attributes:
+        rgb: T frames ``(H', W', 3)`` of one size, uint8 or floating point in [0, 1].
+        padding: What is added to them, in the mean colour.
+        device: Where they are handed out.
+    """
+
+    rgb: tuple[Tensor, ...]
+    padding: Padding
+    device: torch.device | str = "cpu"
+
+    def __len__(self) -> int:
+        """Return the number of frames, ``T``."""
+        return len(self.rgb)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(H, W)`` with the padding."""
+        rows, columns = self.rgb[0].shape[:2]
+        padding = self.padding
+        return rows + padding.top + padding.bottom, columns + padding.left + padding.right
+
+    def to(self, device: torch.device | str) -> "ClipFrames":
+        """Return the same frames, handed out on another device."""
+        return replace(self, device=device)
+
+    def __getitem__(self, s: slice, /) -> Tensor:
+        """Return ``(n, 3, H, W)`` float32, ImageNet-normalised and padded."""
+        chosen = self.rgb[s]
+        images = torch.zeros((len(chosen), 3, *self.size))
+        for place, rgb in zip(unpad(images, self.padding), chosen, strict=True):
+            place.copy_(normalise(rgb.permute(2, 0, 1)))
+        return images.to(self.device)
+
+
 @dataclass(frozen=True, slots=True)
 class Clip:
     """Consecutive frames that are segmented together, between two memory updates.
 
     Attributes:
         start: ``frame_index`` of the first frame.
-        frames: ``(T, 3, H, W)`` float, ImageNet-normalised, padded to a multiple of 16.
-        padding: What was added to the frames.
+        frames: T frames; padded, their sides are multiples of 16.
         reference: Objects stated on the clip's last frame, or ``None``. The first clip of
             a video is its first reference frame alone.
         due: The clip is ``L`` frames long, so its last frame enters the memory.
@@ -75,11 +123,15 @@ class Clip:
     """
 
     start: int
-    frames: Tensor
-    padding: Padding
+    frames: ClipFrames
     reference: ReferenceMask | None
     due: bool
     final: bool
+
+    @property
+    def padding(self) -> Padding:
+        """What is added to the frames."""
+        return self.frames.padding
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,13 @@ def random_gaps(
         clip_length: N. The steps from the reference to the first clip and from clip to clip
             are *inter-clip*, those within a clip *intra-clip*.
         rng: Randomness.
-        max_gap: Largest inter-clip step; intra-clip steps are at most ``INTRA_CLIP_GAP``.
+        max_gap: Largest inter-clip step; intra-clip steps are at most that, and at most
+            ``INTRA_CLIP_GAP``.
 
     Returns:
         ``(T - 1,)`` int64, each at least 1.
     """
-    limits = np.full(frame_count - 1, INTRA_CLIP_GAP)
+    limits = np.full(frame_count - 1, min(INTRA_CLIP_GAP, max_gap))
     limits[::clip_length] = max_gap
     return rng.integers(1, limits + 1)
 

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.config import STRIDE
-from model.ops.images import normalise
-from model.ops.padding import padding_to_multiple, unpad
-from model.types import Clip, ReferenceMask
+from model.ops.padding import padding_to_multiple
+from model.types import Clip, ClipFrames, ReferenceMask
 
 
 def iter_clips(
@@ -37,7 +36,7 @@ def iter_clips(
         continued: The clips before ``start`` were made earlier, and a clip begins there.
 
     Yields:
-        Clips, normalised and padded.
+        Clips. Their frames share the memory of what was read.
 
     Raises:
         ValueError: If ``start`` should have a reference mask and has none, if ``interval``
@@ -100,16 +99,9 @@ def _clip(
     final: bool,
 ) -> Clip:
     height, width = frames[0].shape[:2]
-    padding = padding_to_multiple((height, width), STRIDE)
-    rows, columns = height + padding.top + padding.bottom, width + padding.left + padding.right
-    normalised = torch.zeros((len(frames), 3, rows, columns))
-    # Frame by frame into its place: long clips would be held three times otherwise.
-    for place, rgb in zip(unpad(normalised, padding), frames, strict=True):
-        place.copy_(normalise(rgb.permute(2, 0, 1)))
     return Clip(
         start=start,
-        frames=normalised,
-        padding=padding,
+        frames=ClipFrames(tuple(frames), padding_to_multiple((height, width), STRIDE)),
         reference=references.get(start + len(frames) - 1),
         due=len(frames) == interval,
         final=final,

@@ -14,7 +14,7 @@ from model.ops.masks import object_masks
 from model.ops.padding import Padding, pad, unpad
 from model.ops.timing import StageClock
 from model.pcvos import PCVOS
-from model.types import Clip, ClipPrediction, KeyFeatures, ReferenceMask
+from model.types import Clip, ClipFrames, ClipPrediction, KeyFeatures, ReferenceMask
 
 
 class ClipSegmenter:
@@ -138,8 +138,8 @@ class ClipSegmenter:
                     self._strays.drop(probs, self._registry.object_ids)
             if clip.due and not clip.final:
                 self._remember(frames, features, probs[1:, -1])
-        elif clip.reference is not None and frames.shape[0] == 1:
-            probs = frames.new_ones((1, 1, *frames.shape[-2:]))
+        elif clip.reference is not None and len(frames) == 1:
+            probs = torch.ones((1, 1, *frames.size), device=self._device)
         else:
             raise ValueError("the first clip must be a single reference frame")
         if clip.reference is not None:
@@ -150,18 +150,19 @@ class ClipSegmenter:
             clip.start, self._registry.object_ids, unpad(probs, clip.padding).cpu()
         )
 
-    def _encode_key(self, frames: Tensor) -> KeyFeatures:
+    def _encode_key(self, frames: ClipFrames) -> KeyFeatures:
         """Encode the frames of a clip, a few at a time."""
-        passes = (self._model.encode_key(part) for part in frames.split(self._at_once))
-        return KeyFeatures.collect(passes, frames.shape[0])
+        step = self._at_once
+        parts = (frames[i : i + step] for i in range(0, len(frames), step))
+        return KeyFeatures.collect(map(self._model.encode_key, parts), len(frames))
 
-    def _predict(self, features: KeyFeatures, frames: Tensor) -> Tensor:
+    def _predict(self, features: KeyFeatures, frames: ClipFrames) -> Tensor:
         """Return ``(K + 1, T, H, W)`` for the objects in the memory."""
         memories = self._bank.memories()
         passes = self._model.segment_frames(
             features,
             memories,
-            frames=frames.shape[0],
+            frames=len(frames),
             settings=self._settings,
             images=frames,
             decode_at_once=self._at_once,
@@ -169,7 +170,7 @@ class ClipSegmenter:
         )
         order = self._bank.object_ids()
         channels = len(self._registry.object_ids) + 1
-        probs = torch.empty((channels, *frames.shape[:1], *frames.shape[2:]), device=self._device)
+        probs = torch.empty((channels, len(frames), *frames.size), device=self._device)
         start = 0
         for logits in passes:
             with self._clock("aggregation"):
@@ -178,7 +179,7 @@ class ClipSegmenter:
                 end = start + logits.shape[0]
                 soft_aggregate(self._registry.arrange(objects, order), out=probs[:, start:end])
                 start = end
-        self._bank.count_usage(memories, frames.shape[0])
+        self._bank.count_usage(memories, len(frames))
         return probs
 
     def _overrule(self, probs: Tensor, reference: ReferenceMask, padding: Padding) -> Tensor:
@@ -203,7 +204,7 @@ class ClipSegmenter:
         return merged
 
     def _remember(
-        self, frames: Tensor, features: KeyFeatures, probs: Tensor, *, reference: bool = False
+        self, frames: ClipFrames, features: KeyFeatures, probs: Tensor, *, reference: bool = False
     ) -> None:
         """Add the clip's last frame with masks ``(K, H, W)``, in channel order, to the memory."""
         with self._clock("value_encoder"):

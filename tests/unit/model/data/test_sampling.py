@@ -18,6 +18,11 @@ def test_only_inter_clip_gaps_exceed_the_intra_clip_limit() -> None:
     assert INTRA_CLIP_GAP == 5
 
 
+def test_no_gap_exceeds_a_small_limit() -> None:
+    gaps = [random_gaps(7, 2, np.random.default_rng(seed), max_gap=3) for seed in range(200)]
+    assert np.max(gaps, axis=0).tolist() == [3] * 6
+
+
 def test_frames_fit_into_a_short_video_and_time_runs_both_ways() -> None:
     directions = set()
     for seed in range(60):
