@@ -33,7 +33,7 @@ from pcvos_cli.preparation import Job, device_name, prepare
 from pcvos_cli.run_report import RunPlan, SegmentReport, package_versions, peak_resident_mb
 from pcvos_cli.saved_run import SavedRun, identity_digest
 from pcvos_cli.settings import SegmentSettings
-from pcvos_cli.video.prefetch import READ_AHEAD, BackgroundWriter, prefetch
+from pcvos_cli.video.prefetch import BackgroundWriter, prefetch, queue_length
 from pcvos_cli.video.source import Frame, FrameSource, open_source
 
 
@@ -192,9 +192,10 @@ def _segment(
         whole=job.frames.is_whole(source.info.frame_count),
     )
     segmented = 0
+    waiting_frames = queue_length(settings.inference.interval, _frame_bytes(plan, settings))
     with (
-        BackgroundWriter((*writers, saved.open_journal()), READ_AHEAD) as out,
-        prefetch(decode(source, job, clock, settings), READ_AHEAD) as read_ahead,
+        BackgroundWriter((*writers, saved.open_journal()), waiting_frames) as out,
+        prefetch(decode(source, job, clock, settings), waiting_frames) as read_ahead,
     ):
         decoded = UntilUnreadable(read_ahead, strict=settings.strict)
         before = itertools.islice(decoded, start - plan.start)
@@ -266,6 +267,13 @@ def _segment(
         warnings=tuple(warnings),
         stopped=stopped,
     )
+
+
+def _frame_bytes(plan: RunPlan, settings: SegmentSettings) -> int:
+    """Return what a frame takes that waits before or after the segmenter, at most."""
+    pixels, seen = (height * width for height, width in (plan.source_size, plan.working_size))
+    scores = 4 * (len(plan.object_ids) + 1) * seen if "scores" in settings.formats else 0
+    return (3 + 4) * pixels + max(3 * seen, scores)  # RGB and its labels; as seen, or its masks
 
 
 def _submit(

@@ -20,13 +20,30 @@ from pcvos_cli.video.source import Frame
 T = TypeVar("T")
 
 READ_AHEAD = 4
-"""Decoded frames held ready, and segmented frames waiting to be written."""
+"""Decoded frames held ready, and segmented frames waiting to be written, at least."""
+
+QUEUE_BYTES = 48 << 20
+"""What more than ``READ_AHEAD`` frames in a queue may take, roughly."""
 
 POLL_SECONDS = 0.05
 """How long a wait lasts before it looks whether the other side is still there."""
 
 PATIENCE_SECONDS = 10.0
 """How long ``close`` waits for a worker that is stuck in a call before it leaves it behind."""
+
+
+def queue_length(clip_length: int, frame_bytes: int) -> int:
+    """Return how many frames a queue before or after the segmenter should hold.
+
+    The segmenter takes a clip's frames at once, and hands them on at once. A queue of a clip
+    lets the threads on both sides work while it is busy; with a shorter one they wait for it,
+    and then it waits for them.
+
+    Args:
+        clip_length: L.
+        frame_bytes: What a waiting frame takes.
+    """
+    return max(READ_AHEAD, min(clip_length, QUEUE_BYTES // frame_bytes))
 
 
 class prefetch(Generic[T]):  # noqa: N801  used like a function, as contextlib.closing is

@@ -168,7 +168,7 @@ def test_size_never_enlarges(video: Path, mask: Path, lite_weights: Path, tmp_pa
     [
         ["--no-refinement"],
         ["--no-progressive"],
-        ["--progressive-interval", "2"],
+        ["--progressive-interval", "1"],
         ["--top-k", "1"],
         ["--top-k", "all"],
         ["--interval", "2"],

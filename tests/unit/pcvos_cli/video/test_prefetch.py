@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 from model.errors import OutputError
 from pcvos_cli.video import prefetch as module
-from pcvos_cli.video.prefetch import BackgroundWriter, prefetch
+from pcvos_cli.video.prefetch import (
+    QUEUE_BYTES,
+    READ_AHEAD,
+    BackgroundWriter,
+    prefetch,
+    queue_length,
+)
 from pcvos_cli.video.source import Frame
 
 pytestmark = pytest.mark.timeout(20)
@@ -21,6 +27,15 @@ def frame(index: int) -> Frame:
 
 
 LABELS = np.zeros((2, 2), np.int32)
+
+
+def test_a_queue_holds_a_clip_unless_its_frames_are_large() -> None:
+    small = 480 * 854 * 10
+    assert queue_length(10, small) == 10
+    assert queue_length(1, small) == READ_AHEAD
+    for clip in (25, 1000):
+        assert queue_length(clip, small) * small <= QUEUE_BYTES
+    assert queue_length(25, 2160 * 3840 * 10) == READ_AHEAD
 
 
 class Recorder:
