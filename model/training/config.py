@@ -31,7 +31,8 @@ class SampleConfig:
         damage: Chance that the predicted mask of an object is damaged before it joins the
             memory: holes, and background taken in. What a long video does to its memory, in
             a short sample.
-        gap_base: Largest step between two clips, in frames, at the start and at the end.
+        gap_base: Largest step between two clips, in frames, at the start and at the end. Steps
+            within a clip are at most 5, and at most this gap.
         gap_peak: The same in the middle of the training.
         gap_rise_end: Share of the training after which the peak is reached.
         gap_fall_start: Share after which the gap falls again.
