@@ -103,10 +103,11 @@ class ClipFrames:
     def __getitem__(self, s: slice, /) -> Tensor:
         """Return ``(n, 3, H, W)`` float32, ImageNet-normalised and padded."""
         chosen = self.rgb[s]
-        images = torch.zeros((len(chosen), 3, *self.size))
+        images = torch.zeros((len(chosen), 3, *self.size), device=self.device)
         for place, rgb in zip(unpad(images, self.padding), chosen, strict=True):
-            place.copy_(normalise(rgb.permute(2, 0, 1)))
-        return images.to(self.device)
+            # Moved as bytes: a quarter of what floats would take.
+            place.copy_(normalise(rgb.to(self.device).permute(2, 0, 1)))
+        return images
 
 
 @dataclass(frozen=True, slots=True)
