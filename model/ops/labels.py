@@ -32,8 +32,7 @@ def label_pixels(probs: Tensor, ids: Tensor, size: tuple[int, int] | None = None
         ``max`` give. Only where channels tie within the rounding of an interpolation
         another one of them may be named.
     """
-    # max, not argmax: torch's argmax over the first axis is 25 times slower on a CPU.
-    coarse = ids[probs.max(0).indices]
+    coarse = _most_probable(probs, ids)
     if size is None or tuple(probs.shape[1:]) == size:
         return coarse
     rows, columns = (
@@ -44,8 +43,21 @@ def label_pixels(probs: Tensor, ids: Tensor, size: tuple[int, int] | None = None
     # Columns first: then whole rows are copied, six times faster than the other way round.
     labels = coarse.index_select(1, columns.low).index_select(0, rows.low)
     y, x = _pixels_of(edge, rows.low, columns.low)
-    labels[y, x] = ids[_interpolate(probs, rows, columns, y, x).max(0).indices]
+    labels[y, x] = _most_probable(_interpolate(probs, rows, columns, y, x), ids)
     return labels
+
+
+def _most_probable(probs: Tensor, ids: Tensor) -> Tensor:
+    """Return the label of the largest channel, of equals the first: ``(C, ...)`` to ``(...)``.
+
+    Channel by channel, since torch looks along a first axis slowly on a CPU: at 480p with one
+    object ``max`` takes four times as long as this, and ``argmax`` 25 times as long as ``max``.
+    """
+    best, labels = probs[0], ids[0].expand(probs.shape[1:])
+    for channel, label in zip(probs[1:], ids[1:], strict=True):
+        labels = labels + (label - labels) * (channel > best)
+        best = torch.maximum(best, channel)
+    return labels.contiguous()
 
 
 def _right(x: Tensor) -> Tensor:
