@@ -67,7 +67,7 @@ def test_only_what_runs_is_counted():
 
 
 def test_decoded_provisional_memory_is_counted():
-    settings = InferenceConfig(interval=7, decode_provisional=False)
+    settings = InferenceConfig(interval=7, progressive_interval=5, decode_provisional=False)
     plain = count_multiply_adds(PCVOS_LITE, settings, (64, 64), objects=2, frames=15)
     decoded = replace(settings, decode_provisional=True)
     full = count_multiply_adds(PCVOS_LITE, decoded, (64, 64), objects=2, frames=15)
