@@ -8,8 +8,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from model.errors import OutputError
 from pcvos_cli import console
 
@@ -29,6 +27,8 @@ _LOCK = ".pcvos.lock"
 @contextmanager
 def run_folder(out: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
     """Lock a run's folder; refuse one that holds another run, unless told to replace it."""
+    from filelock import FileLock, Timeout  # Not at the top: `pcvos --help` comes by here.
+
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: is a file, not a folder", hint="choose another --out")
     held = [name for name in OUTCOME if (out / name).exists()]
