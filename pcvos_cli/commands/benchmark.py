@@ -8,13 +8,6 @@ import typer
 from model.config import InferenceConfig
 from model.errors import ConfigError
 from pcvos_cli import console, options
-from pcvos_cli.benchmark_run import (
-    AccuracyRequest,
-    Outputs,
-    report_ablation,
-    report_long,
-    report_speed,
-)
 from pcvos_cli.benchmarking.report import VARIANTS
 from pcvos_cli.options import INFERENCE, SETTINGS
 from pcvos_cli.settings import SegmentSettings
@@ -199,6 +192,14 @@ def benchmark(
 ) -> None:
     """Measure FPS, memory and the seconds of each stage, and with a data set accuracy."""
     console.configure(quiet=quiet, verbose=verbose, debug=debug)
+    # Not at the top: `pcvos --help` comes by here.
+    from pcvos_cli.benchmark_run import (
+        AccuracyRequest,
+        Outputs,
+        report_ablation,
+        report_long,
+        report_speed,
+    )
     from pcvos_cli.benchmarking.clip import SCALING_FRAMES, BenchmarkSettings
 
     outputs = Outputs(json=json, csv=csv, plot=plot, paper=paper, overwrite=overwrite)

@@ -8,7 +8,6 @@ import typer
 from model.config import InferenceConfig
 from model.errors import ConfigError
 from pcvos_cli import console, options
-from pcvos_cli.evaluation_run import Outputs, report_scores, segment_first
 from pcvos_cli.options import INFERENCE, SETTINGS
 from pcvos_cli.settings import SegmentSettings
 
@@ -119,6 +118,8 @@ def evaluate(
 ) -> None:
     """Score masks with J and F, as the DAVIS and YouTube-VOS scorers do."""
     console.configure(quiet=quiet, verbose=verbose, debug=debug)
+    # Not at the top: `pcvos --help` comes by here.
+    from pcvos_cli.evaluation_run import Outputs, report_scores, segment_first
     from pcvos_cli.scoring.layouts import load_dataset
 
     outputs = Outputs(json, csv, html, submission, overwrite)
