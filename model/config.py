@@ -124,6 +124,9 @@ class PCVOSConfig:
             raise ConfigError(f"not a model configuration: {error}") from error
 
 
+MEANT_TO_RUN_WITH = ("drop_strays", "progressive_interval", "decode_provisional")
+"""Fields of ``PCVOSConfig`` that ``InferenceConfig`` has too, for the user to decide otherwise."""
+
 PCVOS_R50 = PCVOSConfig()
 """The paper's network, layer for layer."""
 
@@ -209,8 +212,6 @@ class InferenceConfig:
     def for_model(self, config: PCVOSConfig) -> "InferenceConfig":
         """Return these settings with what was left to the weights filled in."""
         open_ = {
-            name: getattr(config, name)
-            for name in ("drop_strays", "progressive_interval", "decode_provisional")
-            if getattr(self, name) is None
+            name: getattr(config, name) for name in MEANT_TO_RUN_WITH if getattr(self, name) is None
         }
         return replace(self, **open_)

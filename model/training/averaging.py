@@ -10,6 +10,7 @@ from dataclasses import replace
 import torch
 
 from model.checkpoint import Checkpoint
+from model.config import MEANT_TO_RUN_WITH
 from model.errors import ConfigError, WeightsError
 
 
@@ -33,13 +34,10 @@ def average_checkpoints(checkpoints: Sequence[Checkpoint], shares: Sequence[floa
             hint="one share for each, none below 0 and not all 0",
         )
     for other in checkpoints[1:]:
-        shape = replace(
-            other.config,
-            memory_decay=first.config.memory_decay,
-            drop_strays=first.config.drop_strays,
-            progressive_interval=first.config.progressive_interval,
-            decode_provisional=first.config.decode_provisional,
-        )
+        chosen = {
+            name: getattr(first.config, name) for name in (*MEANT_TO_RUN_WITH, "memory_decay")
+        }
+        shape = replace(other.config, **chosen)
         if shape != first.config or other.state.keys() != first.state.keys():
             raise WeightsError(
                 f"{first.config.name} and {other.config.name} weights of different shapes "

@@ -327,7 +327,8 @@ class _Run:
 def _frozen_layers(model: PCVOS, config: TrainConfig, device: torch.device) -> OnnxFineTrunk | None:
     """Return ONNX Runtime's stand-in for layers that never change, or ``None``.
 
-    On a CPU it takes a quarter of torch's time for lite's trunk up to stride 8.
+    With lite's trunk frozen up to stride 8, the key encoder's forward pass takes about half the
+    time that it takes in torch (docs/training.md).
     """
     never_changes = config.optimiser.freeze_stride >= 8 or config.optimiser.trunk_rate == 0
     if not (config.run.frozen_engine and never_changes and device.type == "cpu"):
