@@ -63,9 +63,12 @@ class PCVOS(nn.Module):
                 module.eval()
         return self
 
-    def encode_key(self, frames: Tensor) -> KeyFeatures:
-        """Encode ``(B, 3, H, W)`` normalised frames, H and W multiples of 16."""
-        features: KeyFeatures = self.key_encoder(frames)
+    def encode_key(self, frames: Tensor, fine: tuple[Tensor, Tensor] | None = None) -> KeyFeatures:
+        """Encode ``(B, 3, H, W)`` normalised frames, H and W multiples of 16.
+
+        ``fine`` as ``KeyEncoder`` takes it.
+        """
+        features: KeyFeatures = self.key_encoder(frames, fine)
         return features
 
     def encode_value(self, frames: Tensor, features: KeyFeatures, probs: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ A bounded bank drops a frame for every frame too many, by how much the frames ar
 (XMem, Cheng and Schwing, ECCV 2022, section 3.3, which does so for single locations).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -257,12 +257,8 @@ class MemoryBank:
     def _handicap(self, like: Tensor) -> Tensor:
         """Return what each location of the memory loses by its age, ``(N,)``."""
         newest = self.frames_added - 1
-        ages = [0 if r.reference else min(newest - r.number, OLDEST) for r in self._records]
-        return (
-            like.new_tensor(ages, dtype=torch.float32)
-            .mul(self._decay)
-            .repeat_interleave(self._cells)
-        )
+        ages = [0 if r.reference else newest - r.number for r in self._records]
+        return age_handicap(ages, self._decay, self._cells, device=like.device)
 
     def count_usage(self, memories: list[Memory], queries: int) -> None:
         """Note how much the frames were used.
@@ -307,6 +303,20 @@ class MemoryBank:
     def object_ids(self) -> tuple[int, ...]:
         """Return all ids, in the order in which ``memories`` holds them."""
         return tuple(i for group in self.groups for i in group.object_ids)
+
+
+def age_handicap(ages: Sequence[int], decay: float, cells: int, *, device: torch.device) -> Tensor:
+    """Return what each location of a memory loses by its frame's age, ``(N,)`` float32.
+
+    Args:
+        ages: Of each memory frame, the frames added since; 0 for references.
+        decay: What a frame loses for each, up to ``OLDEST`` of them.
+        cells: Locations of a frame.
+        device: Of the keys.
+    """
+    bounded = [min(age, OLDEST) for age in ages]
+    lost = torch.tensor(bounded, dtype=torch.float32, device=device) * decay
+    return lost.repeat_interleave(cells)
 
 
 def _value_rows(values: Mapping[int, Tensor], object_ids: tuple[int, ...]) -> Tensor:

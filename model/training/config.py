@@ -31,6 +31,9 @@ class SampleConfig:
         damage: Chance that the predicted mask of an object is damaged before it joins the
             memory: holes, and background taken in. What a long video does to its memory, in
             a short sample.
+        free_clips: The first so many clips run free: they are segmented as in inference (top-k,
+            no gradient) and not supervised. What the clips after them read is what the
+            network itself makes of a longer video, for a third of the price of training on it.
         gap_base: Largest step between two clips, in frames, at the start and at the end. Steps
             within a clip are at most 5, and at most this gap.
         gap_peak: The same in the middle of the training.
@@ -45,6 +48,7 @@ class SampleConfig:
     crop: int = 384
     max_objects: int = 2
     damage: float = 0.0
+    free_clips: int = 0
     gap_base: int = 5
     gap_peak: int = 15
     gap_rise_end: float = 0.3
@@ -75,6 +79,12 @@ class SampleConfig:
         )
         _require(
             0 <= self.damage <= 1, f"samples.damage must be between 0 and 1, got {self.damage}"
+        )
+        clips = self.frames - 1 if self.scheme == "frame" else self.clips
+        _require(
+            0 <= self.free_clips < clips,
+            f"samples.free_clips must leave one of {clips} clips to train on, "
+            f"got {self.free_clips}",
         )
         _require(
             1 <= self.gap_base <= self.gap_peak,

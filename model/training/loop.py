@@ -123,6 +123,7 @@ class _Run:
             clip_length=config.samples.clip_length,
             clip_supervision=config.loss.clip_supervision,
             damage=config.samples.damage,
+            free_clips=config.samples.free_clips,
             fine=_frozen_layers(self.model, config, self.device),
             clock=self.clock,
         )

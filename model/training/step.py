@@ -3,12 +3,12 @@
 The network's part is ``PCVOS.segment_clip`` as in inference, with top-k and progressive
 matching off (paper, section 4.1). The memory is the reference frame with its true masks,
 and the last frame of each finished clip with the soft masks that were predicted for it,
-through which gradients flow.
+through which gradients flow. Clips that run free keep top-k and have no gradient.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from model.config import InferenceConfig
 from model.data.sample import TrainingBatch
-from model.memory.bank import Memory
+from model.memory.bank import Memory, age_handicap
 from model.ops.timing import StageClock
 from model.pcvos import PCVOS
 from model.training.damage import damage_masks
@@ -30,6 +30,7 @@ from model.training.losses import (
 from model.types import KeyFeatures
 
 TRAINING_SETTINGS = InferenceConfig(top_k=None, progressive=False)
+FREE_SETTINGS = replace(TRAINING_SETTINGS, top_k=InferenceConfig().top_k)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class ClipTrainer(nn.Module):
         clip_length: N: the frames after the reference are processed N at a time.
         clip_supervision: Train on the dice loss too.
         damage: Chance that a predicted mask is damaged before it is remembered.
+        free_clips: The first so many clips run free; see ``SampleConfig``.
         fine: Runs the key trunk up to stride 8 in its stead, where those layers never change.
         clock: Is charged with the stages.
     """
@@ -91,6 +93,7 @@ class ClipTrainer(nn.Module):
         clip_length: int,
         clip_supervision: bool,
         damage: float = 0.0,
+        free_clips: int = 0,
         fine: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
         clock: StageClock | None = None,
     ) -> None:
@@ -99,6 +102,7 @@ class ClipTrainer(nn.Module):
         self.clip_length = clip_length
         self.clip_supervision = clip_supervision
         self.damage = damage
+        self.free_clips = free_clips
         self.fine = fine
         self.clock = clock or StageClock()
 
@@ -125,16 +129,23 @@ class ClipTrainer(nn.Module):
         counts: list[int] = object_count.tolist()
         groups = [[i for i, c in enumerate(counts) if c == k] for k in sorted(set(counts))]
         spans = clip_spans(frames.shape[1], self.clip_length)
-        # In the order in which they are used, so that each use is a slice and not a copy.
-        parts = [frames[rows, a:b].flatten(0, 1) for rows in groups for a, b in spans]
+        free = range(1, 1 + self.free_clips)  # Of ``spans``, of which the first is the reference.
+        followed = [i for i in range(len(spans)) if i not in free]
+        features: dict[tuple[int, int], KeyFeatures] = {}  # By group and span.
         with self.clock("key_encoder"):
-            ordered = torch.cat(parts)
-            if frames.device.type == "cpu" or frames.is_cuda:
-                ordered = ordered.contiguous(memory_format=torch.channels_last)
-            features = _split(self._encode_key(ordered), [len(part) for part in parts])
+            for which, grad in ((followed, torch.is_grad_enabled()), (free, False)):
+                # In the order in which they are used, so that each use is a slice and no copy.
+                pieces = {
+                    (g, i): frames[rows, slice(*spans[i])].flatten(0, 1)
+                    for g, rows in enumerate(groups)
+                    for i in which
+                }
+                with torch.set_grad_enabled(grad):
+                    encoded = self._encode_key(list(pieces.values())) if pieces else []
+                features |= dict(zip(pieces, encoded, strict=True))
         losses = [
             self._group(
-                features[g * len(spans) : (g + 1) * len(spans)],
+                [features[g, i] for i in range(len(spans))],
                 frames[rows],
                 labels[rows].long(),
                 counts[rows[0]],
@@ -145,14 +156,19 @@ class ClipTrainer(nn.Module):
         ]
         return _merge(losses, groups)
 
-    def _encode_key(self, frames: Tensor) -> KeyFeatures:
-        if self.fine is None:
-            return self.model.encode_key(frames)
-        f4, f8 = (
-            feature.contiguous(memory_format=torch.channels_last) for feature in self.fine(frames)
-        )
-        features: KeyFeatures = self.model.key_encoder(frames, (f4, f8))
-        return features
+    def _encode_key(self, parts: Sequence[Tensor]) -> list[KeyFeatures]:
+        """Encode ``(b, 3, H, W)`` pieces of a batch together."""
+        frames = torch.cat(list(parts))
+        if frames.device.type == "cpu" or frames.is_cuda:
+            frames = frames.contiguous(memory_format=torch.channels_last)
+        fine = None
+        if self.fine is not None:
+            f4, f8 = self.fine(frames)
+            fine = (
+                f4.contiguous(memory_format=torch.channels_last),
+                f8.contiguous(memory_format=torch.channels_last),
+            )
+        return _split(self.model.encode_key(frames, fine), [len(part) for part in parts])
 
     def _group(
         self,
@@ -165,28 +181,37 @@ class ClipTrainer(nn.Module):
     ) -> BatchLosses:
         """Segment ``b`` samples of equally many objects; ``features`` has one item a span."""
         truth = functional.one_hot(labels, objects + 1).movedim(-1, 1)[:, 1:].float()
-        memory = self._remember(None, frames[:, 0], features[0], truth[:, :, 0])
+        memory = self._one_frame(frames[:, 0], features[0], truth[:, :, 0])
         spans = clip_spans(frames.shape[1], self.clip_length)[1:]
         sums: list[Tensor] = []
         predicted: list[Tensor] = []
-        for clip, (start, end) in zip(features[1:], spans, strict=True):
-            logits = self.model.segment_clip(
-                clip, [memory], frames=end - start, settings=TRAINING_SETTINGS, clock=self.clock
-            )
-            with self.clock("loss"):
-                log_probs = aggregated_log_probs(logits.float(), dim=1)
-                object_probs = log_probs[:, 1:].exp()
-                now = labels[:, start:end]
-                with nullcontext() if self.clip_supervision else torch.no_grad():
-                    dice = dice_loss(object_probs, truth[:, :, start:end])
-                entropy = bootstrapped_cross_entropy(log_probs, now, share=hard_share)
-                sums.append(torch.stack((entropy, dice, batch_iou(log_probs, now))))
-                if keep_labels:
-                    predicted.append(log_probs.detach().argmax(1).to(torch.uint8))
+        for index, (clip, (start, end)) in enumerate(zip(features[1:], spans, strict=True)):
+            free = index < self.free_clips
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not free):
+                logits = self.model.segment_clip(
+                    clip,
+                    [self._aged(memory, predicted_frames=index)],
+                    frames=end - start,
+                    settings=FREE_SETTINGS if free else TRAINING_SETTINGS,
+                    clock=self.clock,
+                )
+                with self.clock("loss"):
+                    log_probs = aggregated_log_probs(logits.float(), dim=1)
+                    object_probs = log_probs[:, 1:].exp()
+                    if keep_labels:
+                        predicted.append(log_probs.detach().argmax(1).to(torch.uint8))
+                    if not free:
+                        now = labels[:, start:end]
+                        with nullcontext() if self.clip_supervision else torch.no_grad():
+                            dice = dice_loss(object_probs, truth[:, :, start:end])
+                        entropy = bootstrapped_cross_entropy(log_probs, now, share=hard_share)
+                        sums.append(torch.stack((entropy, dice, batch_iou(log_probs, now))))
+                if end < frames.shape[1]:
+                    last = _select(clip, lambda x: _by_sample(x, len(frames))[:, -1])
+                    remembered = damage_masks(object_probs[:, :, -1], self.damage)
+                    newest = self._one_frame(frames[:, end - 1], last, remembered)
             if end < frames.shape[1]:
-                last = _select(clip, lambda x: _by_sample(x, len(frames))[:, -1])
-                remembered = damage_masks(object_probs[:, :, -1], self.damage)
-                memory = self._remember(memory, frames[:, end - 1], last, remembered)
+                memory = _joined(memory, newest)
         entropy, dice, iou = torch.stack(sums).mean(0)
         total = entropy + dice if self.clip_supervision else entropy
         return BatchLosses(
@@ -197,19 +222,28 @@ class ClipTrainer(nn.Module):
             torch.cat(predicted, 1) if keep_labels else None,
         )
 
-    def _remember(
-        self, memory: Memory | None, frames: Tensor, features: KeyFeatures, probs: Tensor
-    ) -> Memory:
-        """Return the memory with one more frame: masks ``(b, K, H, W)``."""
+    def _one_frame(self, frames: Tensor, features: KeyFeatures, probs: Tensor) -> Memory:
+        """Return a memory of one frame: masks ``(b, K, H, W)``."""
         with self.clock("value_encoder"):
             value = self.model.encode_value(frames, features, probs)
-            key = features.key.flatten(2)
-            # Joined along rows: the read is fastest on a view of (B, N, K, C_v).
-            rows = value.flatten(3).permute(0, 3, 1, 2)
-            if memory is not None:
-                key = torch.cat((memory.key, key), 2)
-                rows = torch.cat((memory.value.permute(0, 3, 1, 2), rows), 1)
-            return Memory(key, rows.permute(0, 2, 3, 1))
+            return Memory(features.key.flatten(2), value.flatten(3))
+
+    def _aged(self, memory: Memory, *, predicted_frames: int) -> Memory:
+        """Return a memory whose frames after the reference lose by their age, as in inference."""
+        decay = self.model.config.memory_decay
+        if not decay:
+            return memory
+        ages = (0, *reversed(range(predicted_frames)))
+        cells = memory.key.shape[-1] // len(ages)
+        handicap = age_handicap(ages, decay, cells, device=memory.key.device)
+        return replace(memory, handicap=handicap)
+
+
+def _joined(memory: Memory, newest: Memory) -> Memory:
+    """Return a memory with the frames of both."""
+    # Joined along rows: the read is fastest on a view of (B, N, K, C_v).
+    rows = torch.cat([part.value.permute(0, 3, 1, 2) for part in (memory, newest)], 1)
+    return Memory(torch.cat((memory.key, newest.key), 2), rows.permute(0, 2, 3, 1))
 
 
 def clip_spans(frames: int, clip_length: int) -> list[tuple[int, int]]:

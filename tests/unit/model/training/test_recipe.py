@@ -70,6 +70,8 @@ def test_every_row_of_table_2_has_its_switches(
         ({"optimiser": 3}, "optimiser must be a table"),
         ({"samples": {"scheme": "both"}}, "samples.scheme = 'both': choose one of clip, frame"),
         ({"samples": {"frames": 6}}, "samples.frames = 6 is not one reference and 2 clips alike"),
+        ({"samples": {"free_clips": 2}}, "must leave one of 2 clips to train on, got 2"),
+        ({"samples": {"scheme": "frame", "free_clips": 6}}, "must leave one of 6 clips"),
         ({"samples": {"crop": 100}}, "samples.crop must be a multiple of 16"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"model": "pcvos-r500"}, "no such model"),

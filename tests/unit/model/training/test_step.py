@@ -22,9 +22,13 @@ from tests.support.training import random_batch, tiny_model
 
 
 def _slow_total(
-    model: PCVOS, batch: TrainingBatch, clip_length: int, share: float, supervision: bool
+    model: PCVOS,
+    batch: TrainingBatch,
+    clip_length: int,
+    share: float,
+    supervision: bool,
+    free_frames: int = 0,
 ) -> Tensor:
-    settings = InferenceConfig(top_k=None, progressive=False)
     totals = []
     for b in range(len(batch)):
         frames, labels = batch.frames[b], batch.labels[b].long()
@@ -36,7 +40,15 @@ def _slow_total(
         losses = []
         for start in range(1, len(frames), clip_length):
             end = start + clip_length
-            memory = Memory(torch.cat(keys, 2), torch.cat(values, 3))
+            free = end <= 1 + free_frames
+            settings = InferenceConfig(top_k=20 if free else None, progressive=False)
+            ages = [0, *range(len(keys) - 2, -1, -1)]  # The reference does not age.
+            handicap = model.config.memory_decay * torch.tensor(ages).float()
+            memory = Memory(
+                torch.cat(keys, 2),
+                torch.cat(values, 3),
+                handicap.repeat_interleave(keys[0].shape[-1]),
+            )
             clip = type(features[0]).join(features[start:end])
             logits = model.segment_clip(clip, [memory], frames=clip_length, settings=settings)
             aggregated = soft_aggregate(logits.sigmoid(), dim=1)
@@ -46,12 +58,15 @@ def _slow_total(
             truth = torch.stack([(labels[start:end] == k + 1).float() for k in range(objects)])
             if supervision:
                 loss = loss + dice_loss(aggregated[:, 1:], truth[None])
-            losses.append(loss)
             probs = aggregated[:, 1:, -1]
-            keys.append(features[end - 1].key.flatten(2))
-            values.append(
-                model.encode_value(frames[end - 1 : end], features[end - 1], probs).flatten(3)
-            )
+            key = features[end - 1].key.flatten(2)
+            value = model.encode_value(frames[end - 1 : end], features[end - 1], probs).flatten(3)
+            if free:
+                key, value = key.detach(), value.detach()
+            else:
+                losses.append(loss)
+            keys.append(key)
+            values.append(value)
         totals.append(torch.stack(losses).mean())
     return torch.stack(totals).mean()
 
@@ -76,6 +91,30 @@ def test_loss_and_gradients_are_those_of_the_slow_loop(
     losses = trainer(batch.frames, batch.labels, batch.object_count, share)
     gradients = torch.autograd.grad(losses.total, weights, allow_unused=True)
     assert losses.total.item() == pytest.approx(expected.item(), rel=1e-4)
+    for gradient, reference in zip(gradients, expected_gradients, strict=True):
+        assert (gradient is None) == (reference is None)
+        if gradient is not None and reference is not None:
+            close = functional.cosine_similarity(gradient.flatten(), reference.flatten(), dim=0)
+            assert close > 0.999 or reference.norm() < 1e-6
+
+
+@pytest.mark.parametrize(("clip_length", "free_clips"), [(1, 3), (2, 1)])
+def test_free_clips_feed_the_memory_and_nothing_else(clip_length: int, free_clips: int) -> None:
+    batch = random_batch((2, 1, 2))
+    model = tiny_model().train()
+    with torch.no_grad():
+        model.decoder.pred.weight.mul_(0.05)
+    weights = [p for p in model.parameters() if p.requires_grad]
+    expected = _slow_total(model, batch, clip_length, 0.5, True, free_clips * clip_length)
+    expected_gradients = torch.autograd.grad(expected, weights, allow_unused=True)
+    trainer = ClipTrainer(
+        model, clip_length=clip_length, clip_supervision=True, free_clips=free_clips
+    )
+    losses = trainer(batch.frames, batch.labels, batch.object_count, 0.5, keep_labels=True)
+    gradients = torch.autograd.grad(losses.total, weights, allow_unused=True)
+    assert losses.total.item() == pytest.approx(expected.item(), rel=1e-4)
+    assert losses.labels is not None
+    assert losses.labels.shape[1] == batch.frames.shape[1] - 1
     for gradient, reference in zip(gradients, expected_gradients, strict=True):
         assert (gradient is None) == (reference is None)
         if gradient is not None and reference is not None:
