@@ -68,7 +68,9 @@ class PCVOS(nn.Module):
 
         ``fine`` as ``KeyEncoder`` takes it.
         """
-        features: KeyFeatures = self.key_encoder(frames, fine)
+        # What stands in for the key encoder at inference takes frames alone.
+        given = (frames,) if fine is None else (frames, fine)
+        features: KeyFeatures = self.key_encoder(*given)
         return features
 
     def encode_value(self, frames: Tensor, features: KeyFeatures, probs: Tensor) -> Tensor:
