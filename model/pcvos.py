@@ -4,20 +4,20 @@
 
     frames ─ encode_key ─> key, local key, query value, skips
     frame + masks ─ encode_value ─> value ─> memory
-    key + memory ─ progressive_read ─> readout ─ refinement ─> refined ─ decoder ─> logits
+    key + memory ─ ProgressiveReader ─> readout ─ refinement ─> refined ─ decoder ─> logits
 
 One forward path for training and inference. What differs stands outside: losses, memory
 policy and post-processing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from model.config import InferenceConfig, PCVOSConfig
 from model.memory.bank import Memory
-from model.memory.progressive import extended, progressive_read
+from model.memory.progressive import ProgressiveReader, progressive_read
 from model.network.decoder import Decoder
 from model.network.encoders import KeyEncoder, ValueEncoder
 from model.network.refinement import IntraClipRefinement
@@ -151,59 +151,61 @@ class PCVOS(nn.Module):
         clock = clock or StageClock()
         settings = settings.for_model(self.config)
         within = settings.within
+        query_key = features.key.unflatten(0, (-1, frames)).transpose(1, 2)
         if within is None or frames <= within or not settings.decode_provisional:
-            yield from self._segment_at_once(
-                features, memories, frames, settings, decode_at_once, clock
-            )
+            with clock("memory_read"):
+                readout = _join_objects(
+                    progressive_read(query_key, memory, interval=within, top_k=settings.top_k)
+                    for memory in memories
+                )
+            yield from self._decode(features, readout, settings, decode_at_once, clock)
             return
         if images is None:
             raise ValueError("provisional memory with decoded masks needs the frames themselves")
-        for sample in range(0, features.key.shape[0], frames):
-            held = [memory.sample(sample // frames) for memory in memories]
-            for start in range(sample, sample + frames, within):
-                end = min(start + within, sample + frames)
-                part = features.part(slice(start, end))
-                passes = self._segment_at_once(
-                    part, held, end - start, settings, decode_at_once, clock
-                )
+        objects = [memory.value.shape[1] for memory in memories]
+        for sample, first in enumerate(range(0, features.key.shape[0], frames)):
+            with clock("memory_read"):
+                readers = [
+                    ProgressiveReader(
+                        query_key[sample : sample + 1],
+                        memory.sample(sample),
+                        provisional=(frames - 1) // within,
+                    )
+                    for memory in memories
+                ]
+            for start in range(0, frames, within):
+                end = min(start + within, frames)
+                part = features.part(slice(first + start, first + end))
+                with clock("memory_read"):
+                    readout = _join_objects(
+                        reader.read(start, end, top_k=settings.top_k) for reader in readers
+                    )
                 left = end - start
-                for logits in passes:
+                for logits in self._decode(part, readout, settings, decode_at_once, clock):
                     left -= logits.shape[0]
                     # Copied, since who takes the logits may overwrite them.
-                    last = logits[-1:].clone() if left == 0 and end < sample + frames else None
+                    last = logits[-1:].clone() if left == 0 and end < frames else None
                     yield logits
-                if last is not None:
-                    with clock("value_encoder"):
-                        held = self._remember_for_now(
-                            held, part.frame(-1), images[end - 1 : end], last
-                        )
+                if last is None:
+                    continue
+                with clock("value_encoder"):
+                    merged = soft_aggregate(last.float().sigmoid(), dim=1)
+                    image = images[first + end - 1 : first + end]
+                    values = self.encode_value(image, part.frame(-1), merged[:, 1:])
+                    for reader, value in zip(readers, values.split(objects, dim=1), strict=True):
+                        reader.remember(end - 1, value)
 
-    def _remember_for_now(
-        self, memories: Sequence[Memory], features: KeyFeatures, image: Tensor, logits: Tensor
-    ) -> list[Memory]:
-        """Return the memories with one provisional frame more: its masks are ``logits``."""
-        merged = soft_aggregate(logits.float().sigmoid(), dim=1)
-        values = self.encode_value(image, features, merged[:, 1:])
-        by_group = values.split([memory.value.shape[1] for memory in memories], dim=1)
-        return [
-            extended(memory, features.key, value)
-            for memory, value in zip(memories, by_group, strict=True)
-        ]
-
-    def _segment_at_once(
+    def _decode(
         self,
         features: KeyFeatures,
-        memories: Sequence[Memory],
-        frames: int,
+        readout: Tensor,
         settings: InferenceConfig,
         decode_at_once: int | None,
         clock: StageClock,
     ) -> Iterator[Tensor]:
-        """Read, refine, decode."""
-        with clock("memory_read"):
-            readout = self._read(features, memories, frames, settings)
+        """Refine a readout ``(B, K, C_v, T, h, w)`` and decode it; yields as ``segment_frames``."""
         with clock("refinement"):
-            refined = self._refine(features, readout, frames, settings)
+            refined = self._refine(features, readout, settings)
         # (B, K, C_v, T, h, w) -> (B * T, K, C_v, h, w), a frame's objects adjoining
         by_frame = readout.permute(0, 3, 1, 2, 4, 5).flatten(0, 1)
         refined_by_frame = refined.permute(0, 3, 1, 2, 4, 5).flatten(0, 1)
@@ -219,32 +221,16 @@ class PCVOS(nn.Module):
                 logits = self.decoder(by_frame[i : i + step], refined_by_frame[i : i + step], image)
             yield logits
 
-    def _read(
-        self,
-        features: KeyFeatures,
-        memories: Sequence[Memory],
-        frames: int,
-        settings: InferenceConfig,
-    ) -> Tensor:
-        """Return the readout of all groups, ``(B, K, C_v, T, h, w)``."""
-        query_key = features.key.unflatten(0, (-1, frames)).transpose(1, 2)
-        readouts = [
-            progressive_read(
-                query_key,
-                memory,
-                interval=settings.within,
-                top_k=settings.top_k,
-            )
-            for memory in memories
-        ]
-        return readouts[0] if len(readouts) == 1 else torch.cat(readouts, dim=1)
-
-    def _refine(
-        self, features: KeyFeatures, readout: Tensor, frames: int, settings: InferenceConfig
-    ) -> Tensor:
+    def _refine(self, features: KeyFeatures, readout: Tensor, settings: InferenceConfig) -> Tensor:
         """Return the refined readout, or the readout itself where refinement is off."""
         if self.refinement is None or not settings.refinement or features.local_key is None:
             return readout
-        local_key = features.local_key.unflatten(0, (-1, frames))
+        local_key = features.local_key.unflatten(0, (-1, readout.shape[3]))
         refined: Tensor = self.refinement(local_key, readout)
         return refined
+
+
+def _join_objects(readouts: Iterable[Tensor]) -> Tensor:
+    """Return the readout of all groups, ``(B, K, C_v, T, h, w)``."""
+    parts = list(readouts)
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)

@@ -1,176 +1,78 @@
-"""Memory read: compare query keys with memory keys, gather values (paper, section 3.3)."""
+"""Which memory locations a query resembles most: a matrix product and its 20 best (section 3.3).
 
-import math
+The product is the one cost that grows with a video, and written out whole it is bound by the
+memory's bandwidth: 1,620 queries of a 480p frame against 40 memory frames make 420 MB. So it is
+made tile by tile; of each tile only the largest of every ``GROUP`` columns is kept; and the few
+groups that can hold one of the best are compared once more.
+"""
+
+import functools
+import warnings
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-BLOCK_ELEMENTS = 1 << 22
-"""Affinities held at a time, so that peak memory does not depend on L or N (16 MB)."""
+TILE = 1 << 10
+"""Columns of a tile. With ``LEAST_QUERIES`` rows it has 4 MB, stays in the cache, and its product
+runs at twice the rate of one of 16,384 columns and 256 rows."""
 
-PART = 1 << 14
-"""Memory locations that a block of queries is compared with at a time, where only the best are
-kept. With all of a long memory at once, a block is so few queries that the matrix product
-takes twice the time."""
+LEAST_QUERIES, MOST_QUERIES = 1 << 10, 1 << 11
+"""Rows of a tile."""
 
-GROUP = 10
+MAXIMA = 1 << 23
+"""Largest-of-a-group kept at a time (32 MB), as far as ``LEAST_QUERIES`` allows."""
+
+PART = 1 << 17
+"""Columns after which the best are taken, so that peak memory does not depend on the memory."""
+
+GROUP = 8
 """Columns in a group, where the best of a row are looked for in groups first."""
 
 GROUP_FROM = 1500
 """Columns from which on that is faster than looking at each of them."""
 
-SAFE_MAGNITUDE = 1e4
-"""Keys larger than this are scaled down before squaring: float32 overflows at 1e19."""
 
-
-def read_memory(
-    query_key: Tensor,
-    memory_key: Tensor,
-    memory_value: Tensor,
-    *,
-    top_k: int | None = None,
-    handicap: Tensor | None = None,
-    usage: Tensor | None = None,
-) -> Tensor:
-    """Read a value for every query location from the memory.
-
-    Keys are compared by negative squared Euclidean distance divided by ``sqrt(C_k)``
-    (STCN, Cheng et al., NeurIPS 2021) and normalised over the memory with a softmax.
-    All objects share that affinity, so one more object costs one more gather
-    but no second comparison.
+def nearest(query: Tensor, keys: Tensor, length: int, count: int) -> tuple[Tensor, Tensor]:
+    """Return the largest products of each query with keys, and whose they are.
 
     Args:
-        query_key: ``(B, C_k, M)``, floating point, finite.
-        memory_key: ``(B, C_k, N)``, same dtype and device as ``query_key``.
-        memory_value: ``(B, K, C_v, N)``. Read but never modified. Fastest when it is a
-            view of a contiguous ``(B, N, K, C_v)``, as ``MemoryBank`` keeps it.
-        top_k: Keep the ``top_k`` best matches of each query location and renormalise
-            over them. ``None``, or a value of ``N`` or more, keeps all.
-        handicap: ``(n,)`` float32 with n <= N: what the similarities of the first n memory
-            locations lose, in units of the softmax's exponent.
-        usage: ``(n,)`` float32 with n <= N: to each of the first n memory locations the
-            affinity is added that all query locations together gave it. Every query
-            location gives 1, to all N. ``None`` counts nothing.
+        query: ``(M, C)`` float32.
+        keys: ``(n, C)`` float32, n a multiple of ``GROUP``. Those from ``length`` on are filling:
+            their products must be the lowest there are.
+        length: How many are keys; at least ``count``.
+        count: How many are wanted.
 
     Returns:
-        The readout, ``(B, K, C_v, M)``. Every element is a convex combination of
-        memory values.
-
-    Raises:
-        ValueError: If key channels or memory lengths disagree, if the memory is empty,
-            or if ``top_k`` is below 1.
-
-    Note:
-        Time is ``O(B * N * M * C_k)`` for the affinity; a 480p frame adds 1620
-        locations (30 x 54 at stride 16) to ``N``. Query locations are read in blocks of
-        at most ``BLOCK_ELEMENTS`` affinities.
+        Products and rows of ``keys``, ``(M, count)`` each, descending. Which of several equal
+        ones is taken at the edge is not defined.
     """
-    batch, width, queries = query_key.shape
-    length = memory_key.shape[-1]
-    _check_shapes(query_key, memory_key, memory_value, top_k)
-
-    query_key, memory_key = query_key.float(), memory_key.float()
-    # amax, not max: over a transposed view, as the bank's keys are, max takes 20 times as long.
-    peak = torch.maximum(query_key.detach().abs().amax(), memory_key.detach().abs().amax())
-    shrink = (peak / SAFE_MAGNITUDE).clamp(min=1.0)
-    query_key, memory_key = query_key / shrink, memory_key / shrink
-    # Distances do not change when all keys move together, but float32 keeps more of their
-    # differences: a seventh of the rounding on the published network, so fewer near ties
-    # at the edge of the top k fall the wrong way.
-    centre = memory_key.mean(-1, keepdim=True)
-    query_key, memory_key = query_key - centre, memory_key - centre
-    # Undoes the shrinking after the maximum is taken off; exactly 1 for ordinary keys.
-    scale = (shrink * shrink).clamp(max=torch.finfo(torch.float32).max) / math.sqrt(width)
-
-    # -|q - m|^2 less |q|^2, which is the same for the whole memory and drops out, as one
-    # product of (2 q, 1) and (m, -|m|^2): adding to it later would be a pass over (M, N).
-    offset = -(memory_key * memory_key).sum(1)  # (B, N)
-    if handicap is not None:
-        offset[:, : len(handicap)] -= handicap / scale
-    query = torch.cat((2 * query_key, torch.ones_like(query_key[:, :1])), dim=1)
-    memory = memory_key.new_empty((batch, length, width + 1))  # rows, as the bank has them
-    memory[..., :width] = memory_key.mT  # A third of the time that cat takes for it.
-    memory[..., width] = offset
-
-    rows = memory_value.permute(0, 3, 1, 2).flatten(2)  # (B, N, K * C_v)
-    keeps_all = top_k is None or top_k >= length
-    part = length if keeps_all else -(-length // -(-length // PART))  # Parts of one size.
-    block = max(1, BLOCK_ELEMENTS // part)
-    # One room for all blocks: glibc's heap keeps the holes that blocks of their own leave
-    # between the small results, 700 MB of them at 40 frames of 480p.
-    tracked = torch.is_grad_enabled() and (query.requires_grad or memory.requires_grad)
-    room = None if tracked else query.new_empty(min(block, queries) * part)
-    # Distances are differences of large numbers: half precision would lose them.
-    with torch.autocast(query_key.device.type, enabled=False):
-        readout = [
-            _read_block(
-                query[b, :, m : m + block],
-                memory[b],
-                rows[b],
-                scale,
-                top_k,
-                usage,
-                part,
-                room,
-            )
-            for b in range(batch)
-            for m in range(0, queries, block)
-        ]
-    read = torch.cat(readout).to(memory_value.dtype)  # (B * M, K * C_v)
-    read = read.view(batch, queries, *memory_value.shape[1:3])
-    return read.permute(0, 2, 3, 1)
-
-
-def _read_block(
-    query: Tensor,
-    memory: Tensor,
-    rows: Tensor,
-    scale: Tensor,
-    top_k: int | None,
-    usage: Tensor | None,
-    part: int,
-    room: Tensor | None,
-) -> Tensor:
-    """Read ``(m, D)`` for queries ``(C_k + 1, m)`` from ``(N, C_k + 1)`` and ``(N, D)``."""
-    if top_k is None or top_k >= memory.shape[0]:
-        similarity = _compare(query, memory, room)  # (m, N)
-        # In this order nothing overflows whatever the keys: the largest exponent is 0.
-        similarity = (similarity - similarity.amax(1, keepdim=True)) * scale
-        affinity = torch.softmax(similarity, dim=1)
-        if usage is not None:
-            usage += affinity[:, : len(usage)].sum(0)
-        return affinity @ rows.float()
-    best, index = _best_of_parts(query, memory, top_k, part, room)
-    weight = torch.softmax((best - best[:, :1]) * scale, dim=1)
-    if usage is not None:
-        given = torch.bincount(index.flatten(), weight.flatten(), memory.shape[0])
-        usage += given[: len(usage)]
-    return functional.embedding_bag(index, rows.float(), per_sample_weights=weight, mode="sum")
-
-
-def _compare(query: Tensor, memory: Tensor, room: Tensor | None) -> Tensor:
-    """Return the similarities ``(m, n)`` of ``(C_k + 1, m)`` and ``(n, C_k + 1)``, in ``room``."""
-    shape = (query.shape[1], memory.shape[0])
-    out = None if room is None else room[: shape[0] * shape[1]].view(shape)
-    return torch.mm(query.t(), memory.t(), out=out)
-
-
-def _best_of_parts(
-    query: Tensor, memory: Tensor, count: int, part: int, room: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Return the best similarities and their memory locations, ``(m, count)``, descending."""
+    if length < GROUP_FROM or length // GROUP < count:
+        top = (query @ keys[:length].t()).topk(count, dim=1)
+        return top.values, top.indices
+    parts = -(-length // PART)
+    part = -(-keys.shape[0] // (parts * GROUP)) * GROUP
+    rows = min(MOST_QUERIES, max(LEAST_QUERIES, MAXIMA * GROUP // part))
+    rows = max(1, _even(query.shape[0], rows))
+    tile = TILE if query.device.type == "cpu" else 16 * TILE  # Elsewhere each call costs.
+    tracked = torch.is_grad_enabled() and (query.requires_grad or keys.requires_grad)
+    # One room for all tiles: glibc's heap keeps the holes that blocks of their own leave.
+    room = query.new_empty(rows * min(tile, part))
+    maxima = query.new_empty(rows * (part // GROUP))
     found = []
-    for start in range(0, memory.shape[0], part):
-        compared = memory[start : start + part]
-        best, index = _best(_compare(query, compared, room), min(count, compared.shape[0]))
-        found.append((best, index + start))
-    if len(found) == 1:
-        return found[0]
-    best = torch.cat([values for values, _ in found], dim=1)
-    index = torch.cat([locations for _, locations in found], dim=1)
-    chosen = best.topk(count, dim=1)
-    return chosen.values, index.gather(1, chosen.indices)
+    for block in query.split(rows):
+        best_of_parts = []
+        for start in range(0, keys.shape[0], part):
+            seen = keys[start : start + part]
+            groups = seen.shape[0] // GROUP
+            largest = maxima[: len(block) * groups].view(len(block), groups)
+            _largest_of_groups(block.detach(), seen.detach(), tile, room, largest)
+            _, chosen = _best(largest, count, ordered=False)
+            candidates = _columns(chosen, seen.shape[0], tile)
+            products = _products_at(block, seen, candidates, tracked=tracked)
+            top = products.topk(count, dim=1)
+            best_of_parts.append((top.values, candidates.gather(1, top.indices) + start))
+        found.append(_best_of(best_of_parts, count))
+    return _joined([values for values, _ in found], 0), _joined([rows for _, rows in found], 0)
 
 
 def _best(similarity: Tensor, count: int, *, ordered: bool = True) -> tuple[Tensor, Tensor]:
@@ -183,34 +85,87 @@ def _best(similarity: Tensor, count: int, *, ordered: bool = True) -> tuple[Tens
     rows, length = similarity.shape
     groups = length // GROUP
     if length < GROUP_FROM or groups < count:
-        best = similarity.topk(count, dim=1, sorted=ordered)
-        return best.values, best.indices
+        top = similarity.topk(count, dim=1, sorted=ordered)
+        return top.values, top.indices
     # A group is every `groups`-th column, so that the maximum runs along contiguous rows.
     head = groups * GROUP
     largest = similarity.detach()[:, :head].view(rows, GROUP, groups).amax(1)
     _, chosen = _best(largest, count, ordered=False)
-    columns = torch.arange(0, head, groups, device=similarity.device)
-    candidates = (chosen[:, :, None] + columns).flatten(1)  # (m, count * GROUP)
+    candidates = _columns(chosen, head, head)
     if head < length:
         rest = torch.arange(head, length, device=similarity.device)
         candidates = torch.cat((candidates, rest.expand(rows, -1)), dim=1)
-    best = similarity.gather(1, candidates).topk(count, dim=1, sorted=ordered)
-    return best.values, candidates.gather(1, best.indices)
+    top = similarity.gather(1, candidates).topk(count, dim=1, sorted=ordered)
+    return top.values, candidates.gather(1, top.indices)
 
 
-def _check_shapes(
-    query_key: Tensor, memory_key: Tensor, memory_value: Tensor, top_k: int | None
-) -> None:
-    if query_key.shape[:2] != memory_key.shape[:2]:
-        raise ValueError(
-            f"query keys {tuple(query_key.shape)} and memory keys {tuple(memory_key.shape)} "
-            "differ in batch or channels"
-        )
-    if memory_key.shape[-1] != memory_value.shape[-1]:
-        raise ValueError(
-            f"{memory_key.shape[-1]} memory keys but {memory_value.shape[-1]} memory values"
-        )
-    if memory_key.shape[-1] == 0:
-        raise ValueError("the memory is empty")
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k must be at least 1, got {top_k}")
+def _even(total: int, most: int) -> int:
+    """Return the size of the fewest equal blocks of at most ``most``."""
+    return -(-total // -(-total // most)) if total else 0
+
+
+def _largest_of_groups(query: Tensor, keys: Tensor, tile: int, room: Tensor, out: Tensor) -> None:
+    """Fill ``out``, ``(m, n / GROUP)``, with the largest product in each group of keys."""
+    for start in range(0, keys.shape[0], tile):
+        compared = keys[start : start + tile]
+        columns = compared.shape[0]
+        product = room[: len(query) * columns].view(len(query), columns)
+        torch.mm(query, compared.t(), out=product)
+        # A group is spread over its tile, so that the maximum runs along contiguous rows.
+        first = start // GROUP
+        groups = out[:, first : first + columns // GROUP]
+        torch.amax(product.view(len(query), GROUP, -1), 1, out=groups)
+
+
+def _columns(groups: Tensor, length: int, tile: int) -> Tensor:
+    """Return the columns of each of some groups, ``(m, g)`` to ``(m, g * GROUP)``.
+
+    Rows of ``length`` columns are cut into tiles, the last of which may be shorter.
+    """
+    in_tile = tile // GROUP
+    number = groups // in_tile
+    last = (length - 1) // tile
+    stride = torch.where(number == last, (length - last * tile) // GROUP, in_tile)
+    first = number * tile + (groups - number * in_tile)
+    steps = torch.arange(GROUP, device=groups.device)
+    return (first[..., None] + stride[..., None] * steps).flatten(1)
+
+
+def _products_at(query: Tensor, keys: Tensor, rows: Tensor, *, tracked: bool) -> Tensor:
+    """Return the products of query i with the keys in ``rows[i]``, ``(m, c)``."""
+    if tracked or query.device.type != "cpu":
+        return torch.bmm(keys[rows], query[..., None]).squeeze(-1)
+    # A sixth of the time, as no row is copied: 160 each of 1,620 queries are 67 MB.
+    _accept_csr()
+    count = rows.shape[1]
+    pattern = torch.sparse_csr_tensor(
+        torch.arange(0, rows.numel() + 1, count),
+        rows.flatten(),
+        query.new_zeros(rows.numel()),
+        size=(len(query), len(keys)),
+        check_invariants=False,
+    )
+    products = torch.sparse.sampled_addmm(pattern, query, keys.t(), beta=0.0)
+    return products.values().view(rows.shape)
+
+
+@functools.cache
+def _accept_csr() -> None:
+    """Let torch say once, and unheard, that its compressed rows are in beta."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        one = torch.zeros(1, dtype=torch.int64)
+        torch.sparse_csr_tensor(torch.arange(2), one, torch.zeros(1), size=(1, 1))
+
+
+def _best_of(found: list[tuple[Tensor, Tensor]], count: int) -> tuple[Tensor, Tensor]:
+    """Return the best of several finds of ``count``."""
+    if len(found) == 1:
+        return found[0]
+    values, rows = (torch.cat(tensors, dim=1) for tensors in zip(*found, strict=True))
+    top = values.topk(count, dim=1)
+    return top.values, rows.gather(1, top.indices)
+
+
+def _joined(tensors: list[Tensor], dim: int) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors, dim)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.memory import affinity
-from model.memory.affinity import read_memory
+from model.memory import affinity, reader
+from model.memory.reader import MemoryReader, read_memory
 
 
 def literal_read(query: Tensor, key: Tensor, value: Tensor, top_k: int | None) -> Tensor:
@@ -52,20 +52,73 @@ def test_keeping_all_equals_no_top_k() -> None:
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     query, key, value = some_memory()
-    whole = read_memory(query, key, value, top_k=4)
-    monkeypatch.setattr(affinity, "BLOCK_ELEMENTS", 3 * 17)
-    assert torch.allclose(read_memory(query, key, value, top_k=4), whole, atol=1e-6)
+    whole = read_memory(query, key, value)
+    monkeypatch.setattr(reader, "BLOCK_ELEMENTS", 3 * 17)
+    assert torch.allclose(read_memory(query, key, value), whole, atol=1e-6)
 
 
-@pytest.mark.parametrize("part", [1, 2, 3, 4, 7, 16])
-def test_parts_change_nothing(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("part", [64, 96, 1 << 17])
+@pytest.mark.parametrize("tile", [16, 64, 1 << 10])
+@pytest.mark.parametrize("length", [33, 64, 95, 96, 191, 192, 217])
+def test_tiles_and_parts_find_the_nearest(
+    part: int, tile: int, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, size in {
+        "PART": part, "TILE": tile, "GROUP_FROM": 1, "LEAST_QUERIES": 3, "MOST_QUERIES": 5
+    }.items():  # fmt: skip
+        monkeypatch.setattr(affinity, name, size)
+    generator = torch.Generator().manual_seed(length)
+    query = torch.cat((torch.randn(13, 6, generator=generator), torch.ones(13, 1)), dim=1)
+    keys = torch.randn(-(-length // 8) * 8, 7, generator=generator)
+    keys[length:] = torch.tensor([0.0] * 6 + [torch.finfo(torch.float32).min])  # Filling.
+    for tracked in (False, True):
+        query.requires_grad_(tracked)
+        values, rows = affinity.nearest(query, keys, length, 4)
+        expected = (query @ keys[:length].t()).topk(4, dim=1)
+        torch.testing.assert_close(values, expected.values)
+        assert torch.equal(rows, expected.indices)
+
+
+def test_a_long_memory_is_read_as_literally(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(1)
+    query = torch.randn(2, 8, 5, generator=generator)
+    key = torch.randn(2, 8, 1611, generator=generator)
+    value = torch.randn(2, 3, 5, 1611, generator=generator)
+    monkeypatch.setattr(affinity, "TILE", 256)
+    usage = torch.zeros(1000)
+    read = read_memory(query, key, value, top_k=20, usage=usage)
+    assert torch.allclose(read.double(), literal_read(query, key, value, 20), atol=1e-5)
+    one_hot = torch.eye(1611)[None, None].expand(2, -1, -1, -1)  # Read, it is the affinity.
+    affinities = read_memory(query, key, one_hot, top_k=20)
+    torch.testing.assert_close(usage, affinities.sum((0, 1, 3))[:1000])
+
+
+@pytest.mark.parametrize("top_k", [None, 4])
+def test_what_is_remembered_is_read_like_memory(top_k: int | None) -> None:
     query, key, value = some_memory()
-    usage, usage_of_parts = torch.zeros(17), torch.zeros(17)
-    whole = read_memory(query, key, value, top_k=4, usage=usage)
-    monkeypatch.setattr(affinity, "PART", part)
-    in_parts = read_memory(query, key, value, top_k=4, usage=usage_of_parts)
-    assert torch.allclose(in_parts, whole, atol=1e-6)
-    assert torch.allclose(usage_of_parts, usage, atol=1e-5)
+    generator = torch.Generator().manual_seed(2)
+    later = [torch.randn(2, 3, 5, n, generator=generator) for n in (2, 3)]
+    usage, expected_usage = torch.zeros(17), torch.zeros(17)
+    clip = MemoryReader(query, key, value, usage=usage, room=5)
+    clip.remember(0, 2, later[0])
+    clip.remember(4, 7, later[1])
+    keys = torch.cat((key, query[..., 0:2], query[..., 4:7]), dim=2)
+    expected = read_memory(
+        query[..., 6:], keys, torch.cat((value, *later), dim=3), top_k=top_k, usage=expected_usage
+    )
+    torch.testing.assert_close(clip.read(6, 11, top_k=top_k), expected)
+    torch.testing.assert_close(usage, expected_usage)
+
+
+def test_gradients_pass_a_memory_that_grows() -> None:
+    query, key, value = (x.requires_grad_() for x in some_memory(1, 1))
+    clip = MemoryReader(query, key, value, room=4)
+    first = clip.read(0, 4)
+    clip.remember(0, 4, first)
+    clip.read(4, 11).square().sum().backward()
+    for x in (query, key, value):
+        assert x.grad is not None
+        assert x.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("length", [6 * 4, 6 * 4 + 1, 6 * 5 + 3, 6 * 6 * 6 * 4 + 11])

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from model.memory.affinity import read_memory
 from model.memory.bank import Memory, MemoryBank
 from model.memory.progressive import progressive_read
+from model.memory.reader import read_memory
 
 
 def frame_value(seed: int, objects: list[int]) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:

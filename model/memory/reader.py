@@ -1,0 +1,213 @@
+"""Memory read: compare query keys with memory keys, gather values (paper, section 3.3)."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from model.memory.affinity import GROUP, nearest
+
+BLOCK_ELEMENTS = 1 << 22
+"""Affinities held at a time where all matches are kept (16 MB)."""
+
+SAFE_MAGNITUDE = 1e4
+"""Keys larger than this are scaled down before squaring: float32 overflows at 1e19."""
+
+
+class MemoryReader:
+    """Reads values from a memory for the locations of one clip.
+
+    Keys are compared by negative squared Euclidean distance divided by ``sqrt(C_k)``
+    (STCN, Cheng et al., NeurIPS 2021) and normalised over the memory with a softmax.
+    All objects share that affinity, so one more object costs one more gather
+    but no second comparison.
+
+    Memory keys are made ready for comparison once for all reads of the clip, beside room for
+    the clip's own keys that are provisionally remembered.
+
+    Args:
+        query_key: ``(B, C_k, M)``, floating point, finite: all locations of the clip.
+        memory_key: ``(B, C_k, N)``, same dtype and device as ``query_key``.
+        memory_value: ``(B, K, C_v, N)``. Read but never modified. Fastest when it is a
+            view of a contiguous ``(B, N, K, C_v)``, as ``MemoryBank`` keeps it.
+        handicap: ``(n,)`` float32 with n <= N: what the similarities of the first n memory
+            locations lose, in units of the softmax's exponent.
+        usage: ``(n,)`` float32 with n <= N: to each of the first n memory locations the
+            affinity is added that all query locations together gave it. Every query
+            location gives 1, to all it reads. ``None`` counts nothing.
+        room: How many locations will be remembered, at most.
+
+    Raises:
+        ValueError: If key channels or memory lengths disagree, or if the memory is empty.
+    """
+
+    def __init__(
+        self,
+        query_key: Tensor,
+        memory_key: Tensor,
+        memory_value: Tensor,
+        *,
+        handicap: Tensor | None = None,
+        usage: Tensor | None = None,
+        room: int = 0,
+    ) -> None:
+        _check_shapes(query_key, memory_key, memory_value)
+        batch, width, self._lasting = memory_key.shape
+        self._length = self._lasting
+        self._usage = usage
+        self._value_shape = memory_value.shape[1:3]
+        self._value_type = memory_value.dtype
+        self._values = memory_value.permute(0, 3, 1, 2).flatten(2)  # (B, N, K * C_v)
+        self._later_values: Tensor | None = None  # Of what was remembered.
+
+        query_key, memory_key = query_key.float(), memory_key.float()
+        # amax, not max: over a transposed view, as the bank's keys are, max takes 20 times as
+        # long.
+        peak = torch.maximum(query_key.detach().abs().amax(), memory_key.detach().abs().amax())
+        shrink = (peak / SAFE_MAGNITUDE).clamp(min=1.0)
+        query_key, memory_key = query_key / shrink, memory_key / shrink
+        # Distances do not change when all keys move together, but float32 keeps more of their
+        # differences: a seventh of the rounding on the published network, so fewer near ties
+        # at the edge of the top k fall the wrong way.
+        centre = memory_key.mean(-1, keepdim=True)
+        query_key, memory_key = query_key - centre, memory_key - centre
+        # Undoes the shrinking after the maximum is taken off; exactly 1 for ordinary keys.
+        self._scale = (shrink * shrink).clamp(max=torch.finfo(torch.float32).max) / math.sqrt(width)
+
+        # -|q - m|^2 less |q|^2, which is the same for the whole memory and drops out, as one
+        # product of (2 q, 1) and (m, -|m|^2): adding to it later would be a pass over (M, N).
+        self._query = torch.cat((2 * query_key, torch.ones_like(query_key[:, :1])), 1).mT
+        self._query = self._query.contiguous()  # (B, M, C_k + 1)
+        whole = -(-(self._lasting + room) // GROUP) * GROUP
+        self._keys = memory_key.new_empty((batch, whole, width + 1))  # Rows, as the bank has them.
+        self._keys[:, : self._lasting, :width] = memory_key.mT  # A third of the time of cat.
+        offset = -(memory_key * memory_key).sum(1)  # (B, N)
+        if handicap is not None:
+            offset[:, : len(handicap)] -= handicap / self._scale
+        self._keys[:, : self._lasting, width] = offset
+        self._keys[:, self._lasting :, :width] = 0
+        # Filling, never among the best.
+        self._keys[:, self._lasting :, width] = torch.finfo(torch.float32).min
+
+    def read(self, start: int, end: int, *, top_k: int | None = None) -> Tensor:
+        """Read a value for the query locations from ``start`` to before ``end``.
+
+        Args:
+            start: The first.
+            end: The one after the last.
+            top_k: Keep the ``top_k`` best matches of each query location and renormalise
+                over them. ``None``, or a value of N or more, keeps all.
+
+        Returns:
+            The readout, ``(B, K, C_v, end - start)``. Every element is a convex combination
+            of values.
+
+        Raises:
+            ValueError: If ``top_k`` is below 1.
+
+        Note:
+            Time is ``O(B * N * M * C_k)`` for the affinity; a 480p frame adds 1620 locations
+            (30 x 54 at stride 16) to N.
+        """
+        if top_k is not None and top_k < 1:
+            raise ValueError(f"top_k must be at least 1, got {top_k}")
+        read_sample = self._read_all if top_k is None or top_k >= self._length else self._read_best
+        # Distances are differences of large numbers: half precision would lose them.
+        with torch.autocast(self._query.device.type, enabled=False):
+            samples = [
+                read_sample(sample, self._query[sample, start:end], top_k or self._length)
+                for sample in range(len(self._query))
+            ]
+        read = torch.stack(samples).to(self._value_type)  # (B, M, K * C_v)
+        return read.unflatten(2, self._value_shape).permute(0, 2, 3, 1)
+
+    def remember(self, start: int, end: int, value: Tensor) -> None:
+        """Add query locations to the memory, for the reads that follow.
+
+        Args:
+            start: The first.
+            end: The one after the last.
+            value: ``(B, K, C_v, end - start)``, theirs.
+        """
+        new = slice(self._length, self._length + end - start)
+        if self._keys.requires_grad:
+            self._keys = self._keys.clone()  # What was read needs them as they were.
+        key = self._query[:, start:end, :-1] / 2
+        self._keys[:, new, :-1] = key
+        self._keys[:, new, -1] = -(key * key).sum(2)
+        self._length = new.stop
+        rows = value.permute(0, 3, 1, 2).flatten(2).float()
+        before = self._later_values
+        self._later_values = rows if before is None else torch.cat((before, rows), dim=1)
+
+    def _read_best(self, sample: int, query: Tensor, top_k: int) -> Tensor:
+        """Return ``(m, K * C_v)`` for queries ``(m, C_k + 1)``."""
+        filled = -(-self._length // GROUP) * GROUP
+        best, index = nearest(query, self._keys[sample, :filled], self._length, top_k)
+        weight = torch.softmax((best - best[:, :1]) * self._scale, dim=1)
+        if self._usage is not None:
+            given = torch.bincount(index.flatten(), weight.flatten(), self._length)
+            self._usage += given[: len(self._usage)]
+        values = self._values[sample].float()
+        if self._later_values is None:
+            return functional.embedding_bag(index, values, per_sample_weights=weight, mode="sum")
+        # From two tensors, since joining them would copy the memory for each provisional frame.
+        later = index >= self._lasting
+        lasting = functional.embedding_bag(
+            index.masked_fill(later, 0),
+            values,
+            per_sample_weights=weight.masked_fill(later, 0),
+            mode="sum",
+        )
+        return lasting + functional.embedding_bag(
+            (index - self._lasting).clamp(min=0),
+            self._later_values[sample],
+            per_sample_weights=weight.masked_fill(~later, 0),
+            mode="sum",
+        )
+
+    def _read_all(self, sample: int, query: Tensor, length: int) -> Tensor:
+        """Return ``(m, K * C_v)`` for queries ``(m, C_k + 1)``, a mean over the whole memory."""
+        keys, values = self._keys[sample, :length], self._values[sample].float()
+        blocks = []
+        for block in query.split(max(1, BLOCK_ELEMENTS // length)):
+            similarity = block @ keys.t()
+            # In this order nothing overflows whatever the keys: the largest exponent is 0.
+            similarity = (similarity - similarity.amax(1, keepdim=True)) * self._scale
+            affinity = torch.softmax(similarity, dim=1)
+            if self._usage is not None:
+                self._usage += affinity[:, : len(self._usage)].sum(0)
+            read = affinity[:, : self._lasting] @ values
+            if self._later_values is not None:
+                read = read + affinity[:, self._lasting :] @ self._later_values[sample]
+            blocks.append(read)
+        return blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+
+
+def read_memory(
+    query_key: Tensor,
+    memory_key: Tensor,
+    memory_value: Tensor,
+    *,
+    top_k: int | None = None,
+    handicap: Tensor | None = None,
+    usage: Tensor | None = None,
+) -> Tensor:
+    """Read once, ``(B, K, C_v, M)``; arguments and errors as ``MemoryReader``."""
+    reader = MemoryReader(query_key, memory_key, memory_value, handicap=handicap, usage=usage)
+    return reader.read(0, query_key.shape[-1], top_k=top_k)
+
+
+def _check_shapes(query_key: Tensor, memory_key: Tensor, memory_value: Tensor) -> None:
+    if query_key.shape[:2] != memory_key.shape[:2]:
+        raise ValueError(
+            f"query keys {tuple(query_key.shape)} and memory keys {tuple(memory_key.shape)} "
+            "differ in batch or channels"
+        )
+    if memory_key.shape[-1] != memory_value.shape[-1]:
+        raise ValueError(
+            f"{memory_key.shape[-1]} memory keys but {memory_value.shape[-1]} memory values"
+        )
+    if memory_key.shape[-1] == 0:
+        raise ValueError("the memory is empty")
