@@ -155,17 +155,16 @@ class SharedValueEncoder(nn.Module):
         """Encode masks; see ``ValueEncoder``. ``frames`` are not looked at again."""
         del frames
         batch, objects = probs.shape[:2]
-        pair = torch.stack((probs, others(probs).clamp(max=1)), dim=2).flatten(0, 2)
-
-        def cells(stride: int) -> Tensor:
-            folded = masks_to_cells(pair, stride=stride, block=self.block)
-            return folded.unflatten(0, (batch * objects, 2)).flatten(1, 2)
+        # To a sub-block of stride 8 first: whole masks are four times as many pixels to pass over.
+        small = functional.avg_pool2d(probs, 8 // self.block)
+        pair = torch.stack((small, others(small).clamp(max=1)), dim=2).flatten(0, 1)
 
         def each_object(feature: Tensor) -> Tensor:
             return feature[:, None].expand(-1, objects, -1, -1, -1).flatten(0, 1)
 
-        masks = cells(16)
-        fine = self.fine(torch.cat((each_object(features.f8), cells(8)), dim=1)).relu()
+        masks = masks_to_cells(pair, stride=2 * self.block, block=self.block)
+        fine_masks = masks_to_cells(pair, stride=self.block, block=self.block)
+        fine = self.fine(torch.cat((each_object(features.f8), fine_masks), dim=1)).relu()
         x = self.coarse(torch.cat((each_object(features.f16), masks, fine), dim=1))
         value = torch.cat((self.block1(x), masks), dim=1)
         return value.unflatten(0, (batch, objects))

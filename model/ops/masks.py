@@ -29,14 +29,14 @@ def masks_to_cells(masks: Tensor, *, stride: int, block: int) -> Tensor:
     square of it becomes the channels of one cell.
 
     Args:
-        masks: ``(B, H, W)``, H and W multiples of ``stride``.
+        masks: ``(B, C, H, W)``, H and W multiples of ``stride``.
         stride: Side of a cell in pixels.
         block: Sub-blocks along a cell's side.
 
     Returns:
-        ``(B, block * block, H / stride, W / stride)``; ``cells_to_masks`` undoes it.
+        ``(B, C * block * block, H / stride, W / stride)``; ``cells_to_masks`` undoes it.
     """
-    pooled = functional.avg_pool2d(masks[:, None], stride // block)
+    pooled = masks if stride == block else functional.avg_pool2d(masks, stride // block)
     return functional.pixel_unshuffle(pooled, block)
 
 

@@ -217,7 +217,7 @@ def test_lite_carries_masks_in_its_values_and_adds_to_them() -> None:
     probs[:, 1, 44:60, 4:90] = 1
     values = model.encode_value(frames, features, probs)
     squares = MASK_BLOCK**2
-    own = masks_to_cells(probs[0], stride=16, block=MASK_BLOCK)
+    own = masks_to_cells(probs[0, :, None], stride=16, block=MASK_BLOCK)
     assert torch.equal(values[0, :, -2 * squares : -squares], own)
     assert torch.equal(values[0, :, -squares:], own.flip(0))
 

@@ -62,11 +62,15 @@ def test_others_is_the_sum_of_the_other_objects() -> None:
 
 
 def test_cells_hold_the_mask_and_give_it_back() -> None:
-    mask = torch.rand(2, 32, 48)
-    cells = masks_to_cells(mask, stride=16, block=4)
-    assert cells.shape == (2, 16, 2, 3)
-    pooled = torch.nn.functional.avg_pool2d(mask[:, None], 4)
-    assert torch.equal(cells_to_masks(cells, block=4), pooled)
+    masks = torch.rand(2, 3, 32, 48)
+    cells = masks_to_cells(masks, stride=16, block=4)
+    assert cells.shape == (2, 3 * 16, 2, 3)
+    pooled = torch.nn.functional.avg_pool2d(masks, 4)
+    assert torch.equal(
+        cells_to_masks(cells.unflatten(1, (3, 16)).flatten(0, 1), block=4),
+        pooled.flatten(0, 1)[:, None],
+    )
+    assert torch.equal(masks_to_cells(pooled, stride=4, block=4), cells)
 
 
 def test_object_masks_split_an_id_map() -> None:
