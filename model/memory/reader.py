@@ -112,12 +112,13 @@ class MemoryReader:
         """
         if top_k is not None and top_k < 1:
             raise ValueError(f"top_k must be at least 1, got {top_k}")
-        read_sample = self._read_all if top_k is None or top_k >= self._length else self._read_best
         # Distances are differences of large numbers: half precision would lose them.
         with torch.autocast(self._query.device.type, enabled=False):
             samples = [
-                read_sample(sample, self._query[sample, start:end], top_k or self._length)
-                for sample in range(len(self._query))
+                self._read_all(sample, query)
+                if top_k is None or top_k >= self._length
+                else self._read_best(sample, query, top_k)
+                for sample, query in enumerate(self._query[:, start:end])
             ]
         read = torch.stack(samples).to(self._value_type)  # (B, M, K * C_v)
         return read.unflatten(2, self._value_shape).permute(0, 2, 3, 1)
@@ -167,11 +168,11 @@ class MemoryReader:
             mode="sum",
         )
 
-    def _read_all(self, sample: int, query: Tensor, length: int) -> Tensor:
+    def _read_all(self, sample: int, query: Tensor) -> Tensor:
         """Return ``(m, K * C_v)`` for queries ``(m, C_k + 1)``, a mean over the whole memory."""
-        keys, values = self._keys[sample, :length], self._values[sample].float()
+        keys, values = self._keys[sample, : self._length], self._values[sample].float()
         blocks = []
-        for block in query.split(max(1, BLOCK_ELEMENTS // length)):
+        for block in query.split(max(1, BLOCK_ELEMENTS // self._length)):
             similarity = block @ keys.t()
             # In this order nothing overflows whatever the keys: the largest exponent is 0.
             similarity = (similarity - similarity.amax(1, keepdim=True)) * self._scale

@@ -93,13 +93,13 @@ def test_a_long_memory_is_read_as_literally(monkeypatch: pytest.MonkeyPatch) -> 
     torch.testing.assert_close(usage, affinities.sum((0, 1, 3))[:1000])
 
 
-@pytest.mark.parametrize("top_k", [None, 4])
+@pytest.mark.parametrize("top_k", [None, 4, 22, 23, 100])
 def test_what_is_remembered_is_read_like_memory(top_k: int | None) -> None:
     query, key, value = some_memory()
     generator = torch.Generator().manual_seed(2)
     later = [torch.randn(2, 3, 5, n, generator=generator) for n in (2, 3)]
     usage, expected_usage = torch.zeros(17), torch.zeros(17)
-    clip = MemoryReader(query, key, value, usage=usage, room=5)
+    clip = MemoryReader(query, key, value, usage=usage, room=9)
     clip.remember(0, 2, later[0])
     clip.remember(4, 7, later[1])
     keys = torch.cat((key, query[..., 0:2], query[..., 4:7]), dim=2)
