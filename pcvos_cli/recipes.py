@@ -6,12 +6,13 @@
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model.config import PCVOS_LITE
 from model.errors import ConfigError
-from model.training.config import TrainConfig
-from model.training.recipe import config_from_dict, override, parse_recipe
+
+if TYPE_CHECKING:  # Later than `pcvos --help`, which asks for the names of the recipes.
+    from model.training.config import TrainConfig
 
 SUFFIX = ".toml"
 
@@ -39,6 +40,8 @@ def read_recipe(recipe: str) -> dict[str, Any]:
     Raises:
         ConfigError: If there is none, or it is not TOML.
     """
+    from model.training.recipe import parse_recipe
+
     path = Path(recipe)
     if path.suffix != SUFFIX:
         path = recipes_folder() / f"{recipe}{SUFFIX}"
@@ -53,7 +56,7 @@ def read_recipe(recipe: str) -> dict[str, Any]:
         raise ConfigError(f"recipe {path}: unreadable: {error}") from error
 
 
-def resolve_recipe(recipe: str | None, settings: Mapping[str, Any]) -> TrainConfig:
+def resolve_recipe(recipe: str | None, settings: Mapping[str, Any]) -> "TrainConfig":
     """Put a recipe and the settings of a command line together.
 
     Args:
@@ -63,6 +66,8 @@ def resolve_recipe(recipe: str | None, settings: Mapping[str, Any]) -> TrainConf
     Raises:
         ConfigError: On an unknown recipe or setting, or a value that means nothing.
     """
+    from model.training.recipe import config_from_dict, override
+
     if recipe is None:
         stage = str(settings.get("stage", "video"))
         model = str(settings.get("model", PCVOS_LITE.name))

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from model.errors import ConfigError
-from model.training.config import TrainConfig
-from model.training.recipe import config_to_dict, parse_settings
 from pcvos_cli import console, options
 from pcvos_cli.recipes import recipe_names, resolve_recipe
 from pcvos_cli.settings import DeviceName
@@ -17,6 +15,7 @@ from pcvos_cli.signals import Terminated
 from pcvos_cli.training_run import run_folder, stop_on_signals
 
 if TYPE_CHECKING:
+    from model.training.config import TrainConfig
     from model.training.pretrained import Init
     from model.training.reporting import FitReport
 
@@ -220,6 +219,8 @@ def train(
         "validation.folder": validation,
         "run.workers": workers,
     }
+    from model.training.recipe import config_to_dict, parse_settings
+
     # A flag of its own wins over --set.
     given = parse_settings(settings or []) | {k: v for k, v in chosen.items() if v is not None}
     out = out or Path("runs") / (stage or "video")
@@ -235,11 +236,11 @@ def train(
 
 def _resolve(
     out: Path, recipe: str | None, given: dict[str, Any], *, resume: bool
-) -> tuple[TrainConfig, list[str]]:
+) -> "tuple[TrainConfig, list[str]]":
     """Return the recipe of the run, and remarks on what differs from the run resumed."""
     if not resume:
         return resolve_recipe(recipe, given), []
-    from model.training.recipe import config_from_dict, differences, override
+    from model.training.recipe import config_from_dict, config_to_dict, differences, override
     from model.training.state import STATE, load_state
 
     stored = load_state(out / STATE).config
@@ -263,7 +264,7 @@ def _resolve(
 
 
 def _train(
-    config: TrainConfig,
+    config: "TrainConfig",
     out: Path,
     notes: list[str],
     *,
@@ -343,7 +344,7 @@ def _starting_weights(init: str | None, model: str) -> "tuple[Init, str]":
     return path, f"starting from the shipped weights {name}"
 
 
-def _introduce(config: TrainConfig, notes: list[str], device: object) -> None:
+def _introduce(config: "TrainConfig", notes: list[str], device: object) -> None:
     for note in notes:
         console.warning(note)
     if config.data.is_procedural:
@@ -360,7 +361,7 @@ def _introduce(config: TrainConfig, notes: list[str], device: object) -> None:
 
 
 def _conclude(
-    report: "FitReport", config: TrainConfig, out: Path, curves: Path | None, *, json: bool
+    report: "FitReport", config: "TrainConfig", out: Path, curves: Path | None, *, json: bool
 ) -> None:
     for stage, seconds in sorted(report.stage_seconds.items(), key=lambda item: -item[1]):
         if report.steps_here:
@@ -369,6 +370,8 @@ def _conclude(
     if report.skipped:
         console.warning(f"{report.skipped} items of the data could not be used")
     if json:
+        from model.training.recipe import config_to_dict
+
         console.result_json(
             {
                 "step": report.step,
