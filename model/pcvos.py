@@ -10,9 +10,8 @@ One forward path for training and inference. What differs stands outside: losses
 policy and post-processing.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from model.config import InferenceConfig, PCVOSConfig
@@ -22,6 +21,7 @@ from model.network.decoder import Decoder
 from model.network.encoders import KeyEncoder, ValueEncoder
 from model.network.refinement import IntraClipRefinement
 from model.ops.aggregation import soft_aggregate
+from model.ops.joining import joined
 from model.ops.timing import StageClock
 from model.types import Images, KeyFeatures
 
@@ -122,9 +122,7 @@ class PCVOS(nn.Module):
             decode_at_once=decode_at_once,
             clock=clock,
         )
-        logits = list(passes)
-        merged = logits[0] if len(logits) == 1 else torch.cat(logits)
-        return merged.unflatten(0, (-1, frames)).transpose(1, 2)
+        return joined(passes).unflatten(0, (-1, frames)).transpose(1, 2)
 
     def segment_frames(
         self,
@@ -154,10 +152,11 @@ class PCVOS(nn.Module):
         query_key = features.key.unflatten(0, (-1, frames)).transpose(1, 2)
         if within is None or frames <= within or not settings.decode_provisional:
             with clock("memory_read"):
-                readout = _join_objects(
+                readouts = (
                     progressive_read(query_key, memory, interval=within, top_k=settings.top_k)
                     for memory in memories
                 )
+                readout = joined(readouts, dim=1)  # All objects, (B, K, C_v, T, h, w).
             yield from self._decode(features, readout, settings, decode_at_once, clock)
             return
         if images is None:
@@ -177,9 +176,8 @@ class PCVOS(nn.Module):
                 end = min(start + within, frames)
                 part = features.part(slice(first + start, first + end))
                 with clock("memory_read"):
-                    readout = _join_objects(
-                        reader.read(start, end, top_k=settings.top_k) for reader in readers
-                    )
+                    readouts = (reader.read(start, end, top_k=settings.top_k) for reader in readers)
+                    readout = joined(readouts, dim=1)
                 left = end - start
                 for logits in self._decode(part, readout, settings, decode_at_once, clock):
                     left -= logits.shape[0]
@@ -228,9 +226,3 @@ class PCVOS(nn.Module):
         local_key = features.local_key.unflatten(0, (-1, readout.shape[3]))
         refined: Tensor = self.refinement(local_key, readout)
         return refined
-
-
-def _join_objects(readouts: Iterable[Tensor]) -> Tensor:
-    """Return the readout of all groups, ``(B, K, C_v, T, h, w)``."""
-    parts = list(readouts)
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)

@@ -14,7 +14,7 @@ import io
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, cast
 
@@ -25,6 +25,7 @@ from model.errors import EngineError, OutOfMemoryError
 from model.network.backbones import Trunk
 from model.network.decoder import Decoder, DecoderImage
 from model.network.encoders import KeyEncoder
+from model.ops.joining import joined
 from model.pcvos import PCVOS
 from model.types import KeyFeatures
 
@@ -156,13 +157,13 @@ class OnnxDecoder(nn.Module):
         """Do the work that all objects share, as ``Decoder.image_part`` does."""
         frames = zip(query_value.split(1), f8.split(1), f4.split(1), strict=True)
         parts = [self._image.run(*frame) for frame in frames]
-        return DecoderImage(*(_joined(field) for field in zip(*parts, strict=True)))
+        return DecoderImage(*(joined(field) for field in zip(*parts, strict=True)))
 
     def forward(self, readout: Tensor, refined: Tensor, image: DecoderImage) -> Tensor:
         """Decode the objects of some frames, as ``Decoder`` does."""
         inputs = (readout, refined, *image)
         frames = zip(*(tensor.split(1) for tensor in inputs), strict=True)
-        return _joined([self._objects.run(*frame)[0] for frame in frames])
+        return joined(self._objects.run(*frame)[0] for frame in frames)
 
 
 class OnnxFineTrunk:
@@ -183,7 +184,7 @@ class OnnxFineTrunk:
     def __call__(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Map ``(B, 3, H, W)`` to features at strides 4 and 8, without gradients."""
         f4, f8 = zip(*(self._export.run(frame) for frame in frames.split(1)), strict=True)
-        return _joined(f4), _joined(f8)
+        return joined(f4), joined(f8)
 
 
 class _FineGraph(nn.Module):
@@ -228,10 +229,6 @@ class _ObjectGraph(nn.Module):
 
     def forward(self, readout: Tensor, refined: Tensor, *image: Tensor) -> tuple[Tensor, ...]:
         return (self.decoder(readout, refined, DecoderImage(*image)),)
-
-
-def _joined(frames: Sequence[Tensor]) -> Tensor:
-    return frames[0] if len(frames) == 1 else torch.cat(list(frames))
 
 
 class _Export:

@@ -12,6 +12,8 @@ import warnings
 import torch
 from torch import Tensor
 
+from model.ops.joining import joined
+
 TILE = 1 << 10
 """Columns of a tile. With ``LEAST_QUERIES`` rows it has 4 MB, stays in the cache, and its product
 runs at twice the rate of one of 16,384 columns and 256 rows."""
@@ -72,7 +74,7 @@ def nearest(query: Tensor, keys: Tensor, length: int, count: int) -> tuple[Tenso
             top = products.topk(count, dim=1)
             best_of_parts.append((top.values, candidates.gather(1, top.indices) + start))
         found.append(_best_of(best_of_parts, count))
-    return _joined([values for values, _ in found], 0), _joined([rows for _, rows in found], 0)
+    return joined(values for values, _ in found), joined(locations for _, locations in found)
 
 
 def _best(similarity: Tensor, count: int, *, ordered: bool = True) -> tuple[Tensor, Tensor]:
@@ -165,7 +167,3 @@ def _best_of(found: list[tuple[Tensor, Tensor]], count: int) -> tuple[Tensor, Te
     values, rows = (torch.cat(tensors, dim=1) for tensors in zip(*found, strict=True))
     top = values.topk(count, dim=1)
     return top.values, rows.gather(1, top.indices)
-
-
-def _joined(tensors: list[Tensor], dim: int) -> Tensor:
-    return tensors[0] if len(tensors) == 1 else torch.cat(tensors, dim)

@@ -1,10 +1,10 @@
 """Progressive memory matching (paper, section 3.5, eq. 4)."""
 
-import torch
 from torch import Tensor
 
 from model.memory.bank import Memory
 from model.memory.reader import MemoryReader
+from model.ops.joining import joined
 
 
 class ProgressiveReader:
@@ -68,4 +68,4 @@ def progressive_read(
         readouts.append(reader.read(start, end, top_k=top_k))
         if end < frames:
             reader.remember(end - 1, readouts[-1][:, :, :, -1])
-    return readouts[0] if len(readouts) == 1 else torch.cat(readouts, dim=3)
+    return joined(readouts, dim=3)

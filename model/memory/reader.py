@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from model.memory.affinity import GROUP, nearest
+from model.ops.joining import joined
 
 BLOCK_ELEMENTS = 1 << 22
 """Affinities held at a time where all matches are kept (16 MB)."""
@@ -183,7 +184,7 @@ class MemoryReader:
             if self._later_values is not None:
                 read = read + affinity[:, self._lasting :] @ self._later_values[sample]
             blocks.append(read)
-        return blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+        return joined(blocks)
 
 
 def read_memory(

@@ -86,7 +86,7 @@ class SameConv2d(nn.Conv2d):
         kernel = self.kernel_size[0]
         if x.shape[-2] % 2 == x.shape[-1] % 2 == 0:
             # A kernel with a row and a column of zeros before it, padded alike on all sides,
-            # is the same: padding by itself costs a copy, 29 % of the key encoder's time.
+            # is the same: padding by itself costs a copy, a quarter of the key encoder's time.
             out_width, in_width, *_ = self.weight.shape
             row = self.weight.new_zeros(out_width, in_width, 1, kernel)
             column = self.weight.new_zeros(out_width, in_width, kernel + 1, 1)
