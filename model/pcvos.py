@@ -73,19 +73,34 @@ class PCVOS(nn.Module):
         features: KeyFeatures = self.key_encoder(*given)
         return features
 
-    def encode_value(self, frames: Tensor, features: KeyFeatures, probs: Tensor) -> Tensor:
+    def encode_value(
+        self,
+        frames: Images | None,
+        features: KeyFeatures,
+        probs: Tensor,
+        *,
+        at: slice = slice(None),
+    ) -> Tensor:
         """Encode what frames say about objects.
 
         Args:
-            frames: ``(B, 3, H, W)``.
-            features: Their key features.
+            frames: ``(n, 3, H, W)``; asked for only where the value encoder looks at them.
+            features: Key features of B of them.
             probs: ``(B, K, H, W)`` soft masks.
+            at: Which of ``frames`` these are.
 
         Returns:
             ``(B, K, C_v, h, w)``.
+
+        Raises:
+            ValueError: If frames are looked at and there are none.
         """
         encoder: ValueEncoder = self.value_encoder  # type: ignore[assignment]
-        return encoder(frames, features, probs)
+        if not encoder.looks_at_frames:
+            return encoder(None, features, probs)
+        if frames is None:
+            raise ValueError("the value encoder of this network needs the frames themselves")
+        return encoder(frames[at], features, probs)
 
     def segment_clip(
         self,
@@ -105,7 +120,8 @@ class PCVOS(nn.Module):
             memories: What each group of objects reads from; batch size B.
             frames: T.
             settings: Matching and refinement switches.
-            images: ``(B * T, 3, H, W)``; needed where provisional memory is decoded.
+            images: ``(B * T, 3, H, W)``; needed where provisional memory is decoded and the
+                value encoder looks at frames.
             decode_at_once: Frames decoded in one pass; bounds the decoder's memory.
                 ``None``: all.
             clock: Is charged with the stages.
@@ -144,7 +160,7 @@ class PCVOS(nn.Module):
             Logits ``(b, K, H, W)`` of the next ``b`` of the ``B * T`` frames.
 
         Raises:
-            ValueError: If provisional memory is to be decoded and there are no ``images``.
+            ValueError: If ``images`` are needed and there are none.
         """
         clock = clock or StageClock()
         settings = settings.for_model(self.config)
@@ -159,8 +175,6 @@ class PCVOS(nn.Module):
                 readout = joined(readouts, dim=1)  # All objects, (B, K, C_v, T, h, w).
             yield from self._decode(features, readout, settings, decode_at_once, clock)
             return
-        if images is None:
-            raise ValueError("provisional memory with decoded masks needs the frames themselves")
         objects = [memory.value.shape[1] for memory in memories]
         for sample, first in enumerate(range(0, features.key.shape[0], frames)):
             with clock("memory_read"):
@@ -188,8 +202,12 @@ class PCVOS(nn.Module):
                     continue
                 with clock("value_encoder"):
                     merged = soft_aggregate(last.float().sigmoid(), dim=1)
-                    image = images[first + end - 1 : first + end]
-                    values = self.encode_value(image, part.frame(-1), merged[:, 1:])
+                    values = self.encode_value(
+                        images,
+                        part.frame(-1),
+                        merged[:, 1:],
+                        at=slice(first + end - 1, first + end),
+                    )
                     for reader, value in zip(readers, values.split(objects, dim=1), strict=True):
                         reader.remember(end - 1, value)
 
@@ -211,12 +229,14 @@ class PCVOS(nn.Module):
         step = decode_at_once or total
         for i in range(0, total, step):
             with clock("decoder"):
-                image = self.decoder.image_part(
-                    features.query_value[i : i + step],
-                    features.f8[i : i + step],
-                    features.f4[i : i + step],
+                end = i + step
+                logits = self.decoder(
+                    by_frame[i:end],
+                    refined_by_frame[i:end],
+                    features.query_value[i:end],
+                    features.f8[i:end],
+                    features.f4[i:end],
                 )
-                logits = self.decoder(by_frame[i : i + step], refined_by_frame[i : i + step], image)
             yield logits
 
     def _refine(self, features: KeyFeatures, readout: Tensor, settings: InferenceConfig) -> Tensor:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from model.errors import EngineError, OutOfMemoryError
 from model.network.backbones import Trunk
-from model.network.decoder import Decoder, DecoderImage
+from model.network.decoder import Decoder
 from model.network.encoders import KeyEncoder
 from model.ops.joining import joined
 from model.pcvos import PCVOS
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 MAX_SESSIONS = 6
-"""Exports kept in a process, the least recently used given up first. A network needs two and
-one for each number of objects; videos of one size share them."""
+"""Exports kept in a process, the least recently used given up first. A network needs one and
+one more for each number of objects; videos of one size share them."""
 
 _OPSET = 17
 _FATAL = 4  # Log level: what goes wrong is an exception; only the shell writes to a terminal.
@@ -90,7 +90,6 @@ def with_onnxruntime(
     """
     _require_onnxruntime()
     identity = weights or object()
-    decoder = OnnxDecoder(model.decoder, threads=threads, identity=identity)
     onnx_model = PCVOS(
         model.config,
         # They stand in for the modules, with the same calls.
@@ -99,7 +98,7 @@ def with_onnxruntime(
         ),
         value_encoder=model.value_encoder,
         refinement=model.refinement,
-        decoder=cast(Decoder, decoder),
+        decoder=cast(Decoder, OnnxDecoder(model.decoder, threads=threads, identity=identity)),
     ).eval()
     if warm_up is not None:
         _warm_up(onnx_model, *warm_up)
@@ -111,8 +110,7 @@ def _warm_up(model: PCVOS, objects: int, height: int, width: int) -> None:
     features = model.encode_key(torch.zeros(1, 3, height, width))
     value_width: int = model.value_encoder.width  # type: ignore[assignment]
     readout = torch.zeros(1, objects, value_width, *features.key.shape[-2:])
-    image = model.decoder.image_part(features.query_value, features.f8, features.f4)
-    model.decoder(readout, readout, image)
+    model.decoder(readout, readout, features.query_value, features.f8, features.f4)
 
 
 class OnnxKeyEncoder(nn.Module):
@@ -139,31 +137,24 @@ class OnnxDecoder(nn.Module):
     """Stands in for a ``Decoder``, one frame with all its objects at a time.
 
     Args:
-        decoder: The module that is exported, its two parts apart.
+        decoder: The module that is exported.
         threads: CPU threads.
         identity: Of the weights, for sharing exports.
     """
 
     def __init__(self, decoder: Decoder, *, threads: int, identity: Hashable) -> None:
         super().__init__()
-        self._image = _Export(
-            _ImageGraph(decoder), (identity, "image part", threads), threads=threads
-        )
-        self._objects = _Export(
-            _ObjectGraph(decoder), (identity, "decoder", threads), threads=threads
+        self._export = _Export(
+            _DecoderGraph(decoder), (identity, "decoder", threads), threads=threads
         )
 
-    def image_part(self, query_value: Tensor, f8: Tensor, f4: Tensor) -> DecoderImage:
-        """Do the work that all objects share, as ``Decoder.image_part`` does."""
-        frames = zip(query_value.split(1), f8.split(1), f4.split(1), strict=True)
-        parts = [self._image.run(*frame) for frame in frames]
-        return DecoderImage(*(joined(field) for field in zip(*parts, strict=True)))
-
-    def forward(self, readout: Tensor, refined: Tensor, image: DecoderImage) -> Tensor:
+    def forward(
+        self, readout: Tensor, refined: Tensor, query_value: Tensor, f8: Tensor, f4: Tensor
+    ) -> Tensor:
         """Decode the objects of some frames, as ``Decoder`` does."""
-        inputs = (readout, refined, *image)
+        inputs = (readout, refined, query_value, f8, f4)
         frames = zip(*(tensor.split(1) for tensor in inputs), strict=True)
-        return joined(self._objects.run(*frame)[0] for frame in frames)
+        return joined(self._export.run(*frame)[0] for frame in frames)
 
 
 class OnnxFineTrunk:
@@ -213,22 +204,13 @@ def _features(outputs: tuple[Tensor, ...]) -> KeyFeatures:
     return KeyFeatures(key, local_key[0] if local_key else None, query_value, f16, f8, f4)
 
 
-class _ImageGraph(nn.Module):
+class _DecoderGraph(nn.Module):
     def __init__(self, decoder: Decoder) -> None:
         super().__init__()
         self.decoder = decoder
 
-    def forward(self, query_value: Tensor, f8: Tensor, f4: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.decoder.image_part(query_value, f8, f4))
-
-
-class _ObjectGraph(nn.Module):
-    def __init__(self, decoder: Decoder) -> None:
-        super().__init__()
-        self.decoder = decoder
-
-    def forward(self, readout: Tensor, refined: Tensor, *image: Tensor) -> tuple[Tensor, ...]:
-        return (self.decoder(readout, refined, DecoderImage(*image)),)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return (self.decoder(*inputs),)
 
 
 class _Export:

@@ -209,6 +209,6 @@ class ClipSegmenter:
         """Add the clip's last frame with masks ``(K, H, W)``, in channel order, to the memory."""
         with self._clock("value_encoder"):
             last = features.frame(-1)
-            values = self._model.encode_value(frames[-1:], last, probs[None])[0]
+            values = self._model.encode_value(frames, last, probs[None], at=slice(-1, None))[0]
             by_object = dict(zip(self._registry.object_ids, values, strict=True))
             self._bank.add(last.key[0], by_object, reference=reference)

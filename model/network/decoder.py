@@ -32,7 +32,7 @@ class DecoderImage(NamedTuple):
 class Decoder(nn.Module):
     """Upsample the readout step by step, with skips from the trunk at strides 8 and 4.
 
-    ``image_part`` runs once a frame, ``forward`` for every object: of the paper's 99 G
+    ``image_part`` runs once a frame, ``object_part`` for every object: of the paper's 99 G
     multiply-adds for one object at 480p, 38 G are the image's (lite: 1.3 G and 0.15 G).
 
     Args:
@@ -83,17 +83,25 @@ class Decoder(nn.Module):
             self.up_8_4.shared_part(f4),
         )
 
-    def forward(self, readout: Tensor, refined: Tensor, image: DecoderImage) -> Tensor:
+    def forward(
+        self, readout: Tensor, refined: Tensor, query_value: Tensor, f8: Tensor, f4: Tensor
+    ) -> Tensor:
         """Decode the objects of some frames.
 
         Args:
             readout: ``(B, K, C_v, h, w)`` as read from the memory.
             refined: The same after refinement (``readout`` itself without it).
-            image: ``image_part`` of these frames.
+            query_value: As ``image_part`` takes it; so are the next two.
+            f8: ``(B, C_8, 2h, 2w)``.
+            f4: ``(B, C_4, 4h, 4w)``.
 
         Returns:
             Logits ``(B, K, 16h, 16w)``, upsampled four times (bilinear).
         """
+        return self.object_part(readout, refined, self.image_part(query_value, f8, f4))
+
+    def object_part(self, readout: Tensor, refined: Tensor, image: DecoderImage) -> Tensor:
+        """Do the work of each object; arguments and result as ``forward``."""
         objects = refined.shape[1]
         first = SharedPart(image.shortcut, image.hidden)
         x = self.up_16_8(self.compress(refined.flatten(0, 1), first), image.skip8)

@@ -87,12 +87,13 @@ class ValueEncoder(Protocol):
     """What a memory frame says about each object."""
 
     width: int
+    looks_at_frames: bool
 
-    def __call__(self, frames: Tensor, features: KeyFeatures, probs: Tensor) -> Tensor:
+    def __call__(self, frames: Tensor | None, features: KeyFeatures, probs: Tensor) -> Tensor:
         """Encode masks.
 
         Args:
-            frames: ``(B, 3, H, W)`` normalised.
+            frames: ``(B, 3, H, W)`` normalised; ``None`` unless ``looks_at_frames``.
             features: Key features of these frames.
             probs: ``(B, K, H, W)`` soft masks of the K objects.
 
@@ -110,6 +111,8 @@ class TrunkValueEncoder(nn.Module):
         key_trunk_width: Channels of the key encoder's stride-16 feature.
         width: C_v.
     """
+
+    looks_at_frames = True
 
     def __init__(self, trunk: ResNetTrunk, key_trunk_width: int, width: int) -> None:
         super().__init__()
@@ -139,6 +142,8 @@ class SharedValueEncoder(nn.Module):
         block: Sub-blocks along a cell's side.
     """
 
+    looks_at_frames = False
+
     def __init__(
         self, trunk_widths: tuple[int, int, int], learned_width: int, *, block: int
     ) -> None:
@@ -151,8 +156,8 @@ class SharedValueEncoder(nn.Module):
         self.coarse = nn.Conv2d(trunk_widths[2] + masks + middle, learned_width, 1)
         self.block1 = ResBlock(learned_width, learned_width)
 
-    def forward(self, frames: Tensor, features: KeyFeatures, probs: Tensor) -> Tensor:
-        """Encode masks; see ``ValueEncoder``. ``frames`` are not looked at again."""
+    def forward(self, frames: Tensor | None, features: KeyFeatures, probs: Tensor) -> Tensor:
+        """Encode masks; see ``ValueEncoder``. What frames show is in the features."""
         del frames
         batch, objects = probs.shape[:2]
         # To a sub-block of stride 8 first: whole masks are four times as many pixels to pass over.

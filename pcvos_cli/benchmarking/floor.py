@@ -130,14 +130,11 @@ def _count_parts(config: PCVOSConfig, rows: int, columns: int, objects: int) -> 
         features = model.encode_key(picture)
         readout = model.encode_value(picture, features, masks)
 
-    def decode() -> None:
-        image = model.decoder.image_part(features.query_value, features.f8, features.f4)
-        model.decoder(readout, readout, image)
-
+    image = features.query_value, features.f8, features.f4
     return {
         "key_encoder": count_products(lambda: model.encode_key(picture)),
         "value_encoder": count_products(lambda: model.encode_value(picture, features, masks)),
-        "decoder": count_products(decode),
+        "decoder": count_products(lambda: model.decoder(readout, readout, *image)),
     }
 
 

@@ -95,10 +95,7 @@ def test_the_exported_decoder_is_the_decoder(
     )
     inputs = features.query_value, features.f8, features.f4
     onnx = with_onnxruntime(model, threads=1).decoder
-    image, expected_image = onnx.image_part(*inputs), model.decoder.image_part(*inputs)
-    for actual, expected in zip(image, expected_image, strict=True):
-        assert_close(actual, expected)
-    assert_close(onnx(readout, refined, image), model.decoder(readout, refined, expected_image))
+    assert_close(onnx(readout, refined, *inputs), model.decoder(readout, refined, *inputs))
 
 
 def _probabilities(model: PCVOS) -> tuple[Tensor, list[Tensor]]:
@@ -129,19 +126,20 @@ def test_a_video_gets_the_same_labels_from_both_engines(model: PCVOS) -> None:
     assert torch.equal(_probabilities(onnx)[0], probs), "the same twice, to the bit"
 
 
-def _run_smallest_part(model: PCVOS, rows: int = 2) -> None:
-    """Run the image's part of the decoder, which is the quickest to export."""
+def _run_decoder(model: PCVOS, rows: int = 2) -> None:
+    """Run the decoder, which is the quicker one to export."""
+    readout = torch.zeros(1, 1, PCVOS_LITE.value_width + 32, rows, 2)
     features = (torch.zeros(1, width, n * rows, n * 2) for width, n in ((64, 1), (40, 2), (24, 4)))
-    model.decoder.image_part(*features)
+    model.decoder(readout, readout, *features)
 
 
 def test_exports_are_shared_by_networks_of_the_same_weights_only(model: PCVOS) -> None:
     for _ in range(2):
-        _run_smallest_part(with_onnxruntime(model, threads=1, weights="a"))
+        _run_decoder(with_onnxruntime(model, threads=1, weights="a"))
     assert len(engine._sessions) == 1
     others = [(1, "b"), (2, "a"), (1, ""), (1, "")]
     for count, (threads, weights) in enumerate(others, 2):
-        _run_smallest_part(with_onnxruntime(model, threads=threads, weights=weights))
+        _run_decoder(with_onnxruntime(model, threads=threads, weights=weights))
         assert len(engine._sessions) == count
 
 
@@ -149,8 +147,8 @@ def test_only_so_many_exports_are_kept(model: PCVOS, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(engine, "MAX_SESSIONS", 2)
     onnx = with_onnxruntime(model, threads=1)
     for rows in (2, 3, 2, 4):
-        _run_smallest_part(onnx, rows)
-    assert [key[1][0][2] for key in engine._sessions] == [2, 4]  # type: ignore[index]
+        _run_decoder(onnx, rows)
+    assert [key[1][0][3] for key in engine._sessions] == [2, 4]  # type: ignore[index]
 
 
 def test_warming_up_makes_all_that_the_frames_will_need(
@@ -179,7 +177,7 @@ def test_threads_are_those_that_were_asked_for(
         return real(graph, options, **other)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
-    _run_smallest_part(with_onnxruntime(model, threads=2))
+    _run_decoder(with_onnxruntime(model, threads=2))
     assert seen == [2]
 
 

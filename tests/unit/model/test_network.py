@@ -148,13 +148,19 @@ def test_decoded_provisional_memory_is_what_the_memory_would_hold(model: PCVOS) 
     ):
         overwritten.append(logits.clone())
         logits.fill_(7.0)  # The caller's to overwrite.
-    assert torch.allclose(actual[0], torch.cat(overwritten).transpose(0, 1), atol=1e-3)
+    # A pass of one frame rounds otherwise than one of two, and a propagated mask near its
+    # margin makes fifty times that of it.
+    assert torch.allclose(actual[0], torch.cat(overwritten).transpose(0, 1), atol=1e-2)
 
     readouts = replace(settings, decode_provisional=False)
     paper = model.segment_clip(features, [memory], frames=3, settings=readouts)
     assert not torch.allclose(actual[:, :, 2], paper[:, :, 2], atol=1e-3)
-    with pytest.raises(ValueError, match="needs the frames"):
-        model.segment_clip(features, [memory], frames=3, settings=settings)
+    if model.value_encoder.looks_at_frames:
+        with pytest.raises(ValueError, match="needs the frames"):
+            model.segment_clip(features, [memory], frames=3, settings=settings)
+    else:
+        without = model.segment_clip(features, [memory], frames=3, settings=settings)
+        assert torch.equal(without, actual)
 
 
 @torch.inference_mode()
@@ -223,8 +229,7 @@ def test_lite_carries_masks_in_its_values_and_adds_to_them() -> None:
 
     nn.init.zeros_(model.decoder.pred.weight)
     nn.init.zeros_(model.decoder.pred.bias)
-    image = model.decoder.image_part(features.query_value, features.f8, features.f4)
-    logits = model.decoder(values, values, image)
+    logits = model.decoder(values, values, features.query_value, features.f8, features.f4)
     masks = cells_to_masks(own, block=MASK_BLOCK).clamp(0.02, 0.98)
     expected = functional.interpolate(
         torch.logit(masks), scale_factor=4.0, mode="bilinear", align_corners=False
@@ -287,7 +292,7 @@ def multiply_adds(config: PCVOSConfig, objects: int) -> dict[str, float]:
                 image = model.decoder.image_part(features.query_value, features.f8, features.f4)
             counts["decoder, image"] = counter.get_total_flops()
             with FlopCounterMode(display=False) as counter:
-                model.decoder(readout, readout, image)
+                model.decoder.object_part(readout, readout, image)
             counts["decoder, objects"] = counter.get_total_flops()
     return {stage: flops / 2e9 for stage, flops in counts.items()}
 

@@ -1,8 +1,10 @@
 """Padding, masks and soft aggregation."""
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.testing import assert_close
 
 from model.ops.aggregation import soft_aggregate
 from model.ops.masks import cells_to_masks, masks_to_cells, object_masks, others
@@ -44,6 +46,19 @@ def test_soft_aggregation_by_hand() -> None:
     expected = torch.tensor(odds) / sum(odds)
     merged = soft_aggregate(torch.tensor([p, q]))
     assert torch.allclose(merged, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("objects", [1, 2, 5])
+@pytest.mark.parametrize("dim", [0, 1, -3])
+def test_soft_aggregation_is_the_same_with_and_without_gradients(objects: int, dim: int) -> None:
+    probs = torch.rand(objects, 4, 3, 6).movedim(0, dim)
+    tracked = soft_aggregate(probs.clone().requires_grad_(), dim=dim)
+    assert tracked.requires_grad
+    assert_close(soft_aggregate(probs, dim=dim), tracked.detach())
+
+    room = torch.full((*tracked.shape, 2), 7.0)[..., 0]
+    assert soft_aggregate(probs, dim=dim, out=room) is room
+    assert_close(room, tracked.detach())
 
 
 def test_soft_aggregation_is_finite_at_the_ends() -> None:
