@@ -240,6 +240,29 @@ class ClipPrediction:
     object_ids: tuple[int, ...]
     probs: Tensor
 
+    @classmethod
+    def join(cls, parts: Iterable["ClipPrediction"], frames: int) -> "ClipPrediction":
+        """Put the parts of a clip together as they come.
+
+        Args:
+            parts: In order. An object that enters with a later one is zero in those before.
+            frames: T of the result.
+        """
+        whole: ClipPrediction | None = None
+        end = 0
+        for part in parts:
+            start, end = end, end + len(part)
+            if whole is None or whole.object_ids != part.object_ids:
+                probs = part.probs.new_zeros((len(part.probs), frames, *part.probs.shape[2:]))
+                if whole is not None:
+                    kept = [0, *(1 + part.object_ids.index(i) for i in whole.object_ids)]
+                    probs[kept, :start] = whole.probs[:, :start]
+                whole = cls(whole.start if whole else part.start, part.object_ids, probs)
+            whole.probs[:, start:end] = part.probs
+        assert whole is not None, "a clip has frames"
+        assert end == frames, f"{end} frames came, not {frames}"
+        return whole
+
     def __len__(self) -> int:
         """Return the number of frames, ``T``."""
         return int(self.probs.shape[1])

@@ -80,14 +80,14 @@ class BackwardPass:
         self,
         segmenter: ClipSegmenter,
         clock: StageClock,
-        on_clip: Callable[[tuple[str, ...], ClipPrediction], None],
+        on_masks: Callable[[tuple[str, ...], ClipPrediction], None],
     ) -> int:
         """Segment the kept frames, from the last to the first.
 
         Args:
             segmenter: A new one.
             clock: Charged with the stages ``model`` and ``labels``.
-            on_clip: Called with the names of a clip's frames, last one first, and their soft
+            on_masks: Called with the names of further frames, last one first, and their soft
                 masks.
 
         Returns:
@@ -103,17 +103,16 @@ class BackwardPass:
         path = self._room / "labels.jsonl"
         with output_errors(path), path.open("wb") as file:
             for clip in iter_clips(self._backwards(), references, interval=self._interval):
-                with clock("model"):
-                    prediction = segmenter.segment(clip)
-                if clip.start == 0:
-                    continue  # The reference frame belongs to the way forward.
-                first = plan.first_frame - plan.start - clip.start
-                with clock("labels"):
-                    for labels in prediction.labels(plan.source_size):
-                        file.write(pack_labels(labels.numpy()))
-                        self._offsets.append(file.tell())
-                names = self._names[first - len(prediction) + 1 : first + 1]
-                on_clip(tuple(reversed(names)), prediction)
+                for prediction in clock.each("model", segmenter.segment_frames(clip)):
+                    if clip.start == 0:
+                        continue  # The reference frame belongs to the way forward.
+                    first = plan.first_frame - plan.start - prediction.start
+                    with clock("labels"):
+                        for labels in prediction.labels(plan.source_size):
+                            file.write(pack_labels(labels.numpy()))
+                            self._offsets.append(file.tell())
+                    names = self._names[first - len(prediction) + 1 : first + 1]
+                    on_masks(tuple(reversed(names)), prediction)
         return len(self._offsets) - 1
 
     def labels(self) -> Iterator[NDArray[np.int32]]:

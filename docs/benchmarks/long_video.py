@@ -55,11 +55,12 @@ def run(
     scores, seconds = [], []
     for clip in iter_clips(frames, {0: ReferenceMask(0, first, (1,))}, interval=settings.interval):
         began = time.perf_counter()
-        prediction = segmenter.segment(clip)
-        spent = (time.perf_counter() - began) / len(prediction)
-        for t, labels in enumerate(prediction.labels()):
-            if clip.start + t:
-                scores.append(region_similarity(labels.numpy(), truth(order[clip.start + t])))
+        parts = list(segmenter.segment_frames(clip))
+        spent = (time.perf_counter() - began) / len(clip.frames)
+        predicted = (labels for part in parts for labels in part.labels())
+        for index, labels in enumerate(predicted, clip.start):
+            if index:
+                scores.append(region_similarity(labels.numpy(), truth(order[index])))
                 seconds.append(spent)
     return scores, seconds
 

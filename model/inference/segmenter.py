@@ -1,6 +1,6 @@
 """Clip after clip: predict, overrule by references, update the memory."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -110,7 +110,6 @@ class ClipSegmenter:
         if self._strays is not None:
             self._strays.restore(bodies or {})
 
-    @torch.inference_mode()
     def segment(self, clip: Clip) -> ClipPrediction:
         """Segment a clip and update the memory.
 
@@ -124,31 +123,60 @@ class ClipSegmenter:
         Raises:
             ValueError: If the first clip is not a single reference frame.
         """
-        with torch.autocast(self._device.type, self._autocast, self._autocast is not None):
-            return self._segment(clip)
+        return ClipPrediction.join(self.segment_frames(clip), len(clip.frames))
 
-    def _segment(self, clip: Clip) -> ClipPrediction:
+    def segment_frames(self, clip: Clip) -> Iterator[ClipPrediction]:
+        """Do what ``segment`` does, and hand on each pass of the decoder when it is done.
+
+        On a CPU a pass is a frame: what becomes of its masks need not wait for the clip, and
+        no soft masks of a whole clip are held.
+
+        Args:
+            clip: The next clip of the video. All its frames must be taken before another's.
+
+        Yields:
+            Soft masks of the next frames, of all objects that have entered by then.
+
+        Raises:
+            ValueError: As ``segment``.
+        """
+        parts = self._segment(clip)
+        while True:
+            # Not around a yield: the caller's own work would be done under them.
+            with (
+                torch.inference_mode(),
+                torch.autocast(self._device.type, self._autocast, self._autocast is not None),
+            ):
+                part = next(parts, None)
+            if part is None:
+                return
+            yield part
+
+    def _segment(self, clip: Clip) -> Iterator[ClipPrediction]:
         frames = clip.frames.to(self._device)
         with self._clock("key_encoder"):
             features = self._encode_key(frames)
-        if self._bank.frames:
-            probs = self._predict(features, frames)
-            if self._strays is not None:
-                with self._clock("aggregation"):
-                    self._strays.drop(probs, self._registry.object_ids)
-            if clip.due and not clip.final:
-                self._remember(frames, features, probs[1:, -1])
+        begun = self._bank.frames > 0
+        if begun:
+            passes = self._predict(features, frames)
         elif clip.reference is not None and len(frames) == 1:
-            probs = torch.ones((1, 1, *frames.size), device=self._device)
+            passes = iter([torch.ones((1, 1, *frames.size), device=self._device)])
         else:
             raise ValueError("the first clip must be a single reference frame")
-        if clip.reference is not None:
-            probs = self._overrule(probs, clip.reference, clip.padding)
-            if not clip.final:
-                self._remember(frames, features, probs[1:, -1], reference=True)
-        return ClipPrediction(
-            clip.start, self._registry.object_ids, unpad(probs, clip.padding).cpu()
-        )
+        start = 0
+        for probs in passes:
+            end = start + probs.shape[1]
+            if end == len(frames):
+                if begun and clip.due and not clip.final:
+                    self._remember(frames, features, probs[1:, -1])
+                if clip.reference is not None:
+                    probs = self._overrule(probs, clip.reference, clip.padding)
+                    if not clip.final:
+                        self._remember(frames, features, probs[1:, -1], reference=True)
+            yield ClipPrediction(
+                clip.start + start, self._registry.object_ids, unpad(probs, clip.padding).cpu()
+            )
+            start = end
 
     def _encode_key(self, frames: ClipFrames) -> KeyFeatures:
         """Encode the frames of a clip, a few at a time."""
@@ -156,8 +184,8 @@ class ClipSegmenter:
         parts = (frames[i : i + step] for i in range(0, len(frames), step))
         return KeyFeatures.collect(map(self._model.encode_key, parts), len(frames))
 
-    def _predict(self, features: KeyFeatures, frames: ClipFrames) -> Tensor:
-        """Return ``(K + 1, T, H, W)`` for the objects in the memory."""
+    def _predict(self, features: KeyFeatures, frames: ClipFrames) -> Iterator[Tensor]:
+        """Yield ``(K + 1, t, H, W)`` for the objects in the memory, a pass at a time."""
         memories = self._bank.memories()
         passes = self._model.segment_frames(
             features,
@@ -169,18 +197,18 @@ class ClipSegmenter:
             clock=self._clock,
         )
         order = self._bank.object_ids()
-        channels = len(self._registry.object_ids) + 1
-        probs = torch.empty((channels, len(frames), *frames.size), device=self._device)
-        start = 0
+        left = len(frames)
         for logits in passes:
             with self._clock("aggregation"):
                 # Half precision has no 1 - 1e-7.
                 objects = logits.transpose(0, 1).float().sigmoid_()
-                end = start + logits.shape[0]
-                soft_aggregate(self._registry.arrange(objects, order), out=probs[:, start:end])
-                start = end
-        self._bank.count_usage(memories, len(frames))
-        return probs
+                probs = soft_aggregate(self._registry.arrange(objects, order))
+                if self._strays is not None:
+                    self._strays.drop(probs, self._registry.object_ids)
+            left -= probs.shape[1]
+            if left == 0:  # All has been read, and the memory is about to change.
+                self._bank.count_usage(memories, len(frames))
+            yield probs
 
     def _overrule(self, probs: Tensor, reference: ReferenceMask, padding: Padding) -> Tensor:
         """Merge a reference mask into the last frame of ``(K + 1, T, H, W)``.

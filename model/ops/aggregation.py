@@ -7,7 +7,7 @@ PROBABILITY_MARGIN = 1e-7
 """Probabilities are kept this far from 0 and 1 before their odds are taken."""
 
 
-def soft_aggregate(object_probs: Tensor, *, dim: int = 0, out: Tensor | None = None) -> Tensor:
+def soft_aggregate(object_probs: Tensor, *, dim: int = 0) -> Tensor:
     """Merge independent object masks into one distribution per pixel.
 
     The background is the product of ``1 - p``; every channel's odds are then normalised to
@@ -16,7 +16,6 @@ def soft_aggregate(object_probs: Tensor, *, dim: int = 0, out: Tensor | None = N
     Args:
         object_probs: ``(..., K, ...)`` probabilities in [0, 1], objects along ``dim``.
         dim: The axis of the objects.
-        out: Is written to; not where a gradient is needed.
 
     Returns:
         ``(..., K + 1, ...)``, sums to 1 along ``dim``, channel 0 is the background.
@@ -27,12 +26,11 @@ def soft_aggregate(object_probs: Tensor, *, dim: int = 0, out: Tensor | None = N
         probs.clamp_(PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN)
         odds = probs.div_(1 - probs)  # At most 1e7, so sums neither overflow nor need logarithms.
         return odds.div_(odds.sum(dim, keepdim=True))
-    if out is None:
-        shape = list(object_probs.shape)
-        shape[dim] += 1
-        out = object_probs.new_empty(shape)
-    _aggregate_into(out.unbind(dim), object_probs.unbind(dim))
-    return out
+    shape = list(object_probs.shape)
+    shape[dim] += 1
+    merged = object_probs.new_empty(shape)
+    _aggregate_into(merged.unbind(dim), object_probs.unbind(dim))
+    return merged
 
 
 def _aggregate_into(channels: tuple[Tensor, ...], objects: tuple[Tensor, ...]) -> None:

@@ -2,10 +2,13 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 
 class StageClock:
@@ -29,6 +32,17 @@ class StageClock:
         finally:
             self._wait()
             self.seconds[stage] += time.perf_counter() - start
+
+    def each(self, stage: str, items: Iterable[T]) -> Iterator[T]:
+        """Yield items, and charge what it takes to make them to ``stage``."""
+        iterator = iter(items)
+        while True:
+            with self(stage):
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
 
     def add(self, seconds: Mapping[str, float]) -> None:
         """Charge what another clock has measured, by stage."""

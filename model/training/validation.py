@@ -134,7 +134,8 @@ def _score(
     frame = 0
     clips = iter_clips(map(resized, sequence.frames), {0: reference}, interval=config.interval)
     for clip in clips:
-        for labels in segmenter.segment(clip).labels((height, width)):
+        parts = segmenter.segment_frames(clip)
+        for labels in (labels for part in parts for labels in part.labels((height, width))):
             if frame:
                 known = truth[frame] != _VOID
                 predicted = labels.cpu().numpy()

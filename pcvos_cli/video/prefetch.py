@@ -46,6 +46,13 @@ def queue_length(clip_length: int, frame_bytes: int) -> int:
     return max(READ_AHEAD, min(clip_length, QUEUE_BYTES // frame_bytes))
 
 
+class _End:
+    """Follows the last item."""
+
+
+_END = _End()
+
+
 class prefetch(Generic[T]):  # noqa: N801  used like a function, as contextlib.closing is
     """Read ahead of the consumer in a thread; an iterator and a context manager.
 
@@ -61,7 +68,7 @@ class prefetch(Generic[T]):  # noqa: N801  used like a function, as contextlib.c
     def __init__(self, iterable: Iterable[T], depth: int = 4) -> None:
         if depth < 1:
             raise ValueError(f"depth must be at least 1, got {depth}")
-        self._items: queue.Queue[T] = queue.Queue(depth)
+        self._items: queue.Queue[T | _End] = queue.Queue(depth)
         self._error: BaseException | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(
@@ -81,6 +88,8 @@ class prefetch(Generic[T]):  # noqa: N801  used like a function, as contextlib.c
                 close()
         except BaseException as error:  # crosses the thread, whatever it is
             self._error = error
+        # So that the consumer, who may be waiting already, need not find out by itself.
+        _offer(self._items, _END, self._stop.is_set)
 
     def __iter__(self) -> Iterator[T]:
         return self
@@ -96,7 +105,10 @@ class prefetch(Generic[T]):  # noqa: N801  used like a function, as contextlib.c
             # Asked before the queue: a thread that has ended can add nothing afterwards.
             alive = self._thread.is_alive()
             with contextlib.suppress(queue.Empty):
-                return self._items.get(timeout=POLL_SECONDS if alive else 0.001)
+                item = self._items.get(timeout=POLL_SECONDS if alive else 0.001)
+                if isinstance(item, _End):
+                    break
+                return item
             if not alive:
                 break
         error, self._error = self._error, None
@@ -172,7 +184,7 @@ class BackgroundWriter:
         while not self._drop.is_set():
             finishing = self._finish.is_set()
             try:
-                job = self._jobs.get(timeout=POLL_SECONDS)
+                job = self._jobs.get(timeout=0 if finishing else POLL_SECONDS)
             except queue.Empty:
                 if finishing:
                     return
@@ -240,6 +252,7 @@ class BackgroundWriter:
             OutputError: A writer failed; then all have been aborted.
         """
         self._finish.set()
+        _offer(self._jobs, _wake, lambda: not self._thread.is_alive())
         while self._thread.is_alive():
             self._thread.join(POLL_SECONDS)
         if self._error is not None:
@@ -264,6 +277,10 @@ class BackgroundWriter:
             self.close()
         else:
             self.abort()
+
+
+def _wake() -> None:
+    """Do nothing: a thread that waits for work looks up."""
 
 
 def _offer(items: "queue.Queue[T]", item: T, given_up: Callable[[], bool]) -> bool:

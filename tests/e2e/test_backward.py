@@ -1,6 +1,7 @@
 """``--backward``: from the first reference mask back to the start."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -116,9 +117,9 @@ def test_a_broken_run_is_resumed_on_the_way_back_and_forth(
         "--interval", "3", "--format", "png,rle,overlay,scores",
     )  # fmt: skip
     segment(*arguments, "-o", whole)
-    original, seen = ClipSegmenter.segment, 0
+    original, seen = ClipSegmenter.segment_frames, 0
 
-    def broken(self: ClipSegmenter, clip: Clip) -> ClipPrediction:
+    def broken(self: ClipSegmenter, clip: Clip) -> Iterator[ClipPrediction]:
         nonlocal seen
         if seen == clips:
             raise KeyboardInterrupt
@@ -126,7 +127,7 @@ def test_a_broken_run_is_resumed_on_the_way_back_and_forth(
         return original(self, clip)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ClipSegmenter, "segment", broken)
+        patch.setattr(ClipSegmenter, "segment_frames", broken)
         assert pcvos("segment", *arguments, "-o", out).exit_code == 130
     segment(*arguments, "-o", out, "--resume")
     assert files(out) == files(whole)

@@ -1,5 +1,6 @@
 """``--resume``: whatever ends a run, the next one makes the bytes of an unbroken one."""
 
+import itertools
 import json
 import os
 import random
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,30 +54,39 @@ def succeeds(*arguments: str | Path) -> Any:
     return result
 
 
-def break_off(monkeypatch: pytest.MonkeyPatch, clips: int, error: BaseException) -> None:
-    """Let ``segment`` raise after a number of clips, once what came before is saved."""
-    whole, done = ClipSegmenter.segment, 0
+def break_off(
+    monkeypatch: pytest.MonkeyPatch, clips: int, error: BaseException, *, frames: int = 0
+) -> None:
+    """Let the segmenter raise after a number of clips, once what came before is saved.
 
-    def segment(self: ClipSegmenter, clip: Clip) -> ClipPrediction:
+    ``frames`` of the clip that follows are segmented, and written, before.
+    """
+    whole, done = ClipSegmenter.segment_frames, 0
+
+    def segment(self: ClipSegmenter, clip: Clip) -> Iterator[ClipPrediction]:
         nonlocal done
         if done == clips:
+            yield from itertools.islice(whole(self, clip), frames)
             time.sleep(0.5)
             raise error
         done += 1
-        return whole(self, clip)
+        yield from whole(self, clip)
 
-    monkeypatch.setattr(ClipSegmenter, "segment", segment)
+    monkeypatch.setattr(ClipSegmenter, "segment_frames", segment)
 
 
-@pytest.mark.parametrize(("clips", "bound"), [(0, 40), (1, 40), (3, 40), (4, 40), (8, 40), (7, 3)])
+@pytest.mark.parametrize(
+    ("clips", "frames", "bound"),
+    [(0, 0, 40), (1, 0, 40), (3, 0, 40), (4, 2, 40), (8, 0, 40), (7, 1, 3)],
+)
 def test_a_resumed_run_makes_the_same_bytes(
-    clips: int, bound: int, arguments: list[str | Path], tmp_path: Path
+    clips: int, frames: int, bound: int, arguments: list[str | Path], tmp_path: Path
 ) -> None:
     whole, out = tmp_path / "whole", tmp_path / "out"
     arguments += ["--max-memory-frames", str(bound)]
     succeeds(*arguments, "-o", whole)
     with pytest.MonkeyPatch.context() as patch:
-        break_off(patch, clips, KeyboardInterrupt())
+        break_off(patch, clips, KeyboardInterrupt(), frames=frames)
         assert pcvos("segment", *arguments, "-o", out).exit_code == 130
     assert (out / STATE).is_dir()
     assert len(list((out / STATE / "memory").glob("*.safetensors"))) == min(clips, bound)
@@ -107,9 +118,11 @@ def test_only_what_is_left_is_segmented_and_twice_broken_is_no_worse(
     assert plan["resume_at"] == 16
     seen: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
-        segment = ClipSegmenter.segment
+        segment = ClipSegmenter.segment_frames
         patch.setattr(
-            ClipSegmenter, "segment", lambda s, clip: (seen.append(clip.start), segment(s, clip))[1]
+            ClipSegmenter,
+            "segment_frames",
+            lambda s, clip: (seen.append(clip.start), segment(s, clip))[1],
         )
         succeeds(*arguments, "-o", out, "--resume")
     assert seen == [16, 19, 22]

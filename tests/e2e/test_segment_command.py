@@ -274,5 +274,5 @@ def test_the_same_from_python(video: Path, mask: Path, lite_weights: Path, tmp_p
     )
     report = segment_video(video, [mask], tmp_path / "out", settings, on_frames=seen.append)
     assert report.frames == FRAMES == sum(seen)
-    assert seen == [1, 2, 2, 2]
+    assert seen == [1] * FRAMES, "told of each frame when its mask is there"
     assert report.outputs == {"png": str(tmp_path / "out" / "masks")}

@@ -341,7 +341,7 @@ def test_errors_from_inside(
     def broken(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("model.inference.segmenter.ClipSegmenter.segment", broken)
+    monkeypatch.setattr("model.inference.segmenter.ClipSegmenter.segment_frames", broken)
     arguments = (video, "--mask", mask, "--weights", lite_weights, "-o", out)
     fails(code, *arguments, saying=word)
     assert not out.exists() or not any(p.is_file() for p in out.rglob("*"))

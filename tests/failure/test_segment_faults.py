@@ -80,9 +80,9 @@ def test_an_output_folder_that_vanishes_in_mid_run(
 ) -> None:
     whole, out = tmp_path / "whole", tmp_path / "out"
     assert pcvos("segment", *arguments, "-o", whole).exit_code == 0
-    segment, seen = ClipSegmenter.segment, 0
+    segment, seen = ClipSegmenter.segment_frames, 0
 
-    def removing(self: ClipSegmenter, clip: Clip) -> ClipPrediction:
+    def removing(self: ClipSegmenter, clip: Clip) -> Iterator[ClipPrediction]:
         nonlocal seen
         seen += 1
         if seen == 3:
@@ -90,7 +90,7 @@ def test_an_output_folder_that_vanishes_in_mid_run(
             shutil.rmtree(tmp_path / "gone", ignore_errors=True)
         return segment(self, clip)
 
-    monkeypatch.setattr(ClipSegmenter, "segment", removing)
+    monkeypatch.setattr(ClipSegmenter, "segment_frames", removing)
     result = pcvos("segment", *arguments, "-o", out)
     assert result.exit_code == 6, result.stderr
     assert str(out) in result.stderr
@@ -113,13 +113,13 @@ def test_weights_that_change_under_an_unfinished_run(
     arguments[4] = weights
     out = tmp_path / "out"
 
-    def interrupt(self: ClipSegmenter, clip: Clip) -> ClipPrediction:
+    def interrupt(self: ClipSegmenter, clip: Clip) -> Iterator[ClipPrediction]:
         if clip.start > 6:
             raise KeyboardInterrupt
         return segment(self, clip)
 
-    segment = ClipSegmenter.segment
-    monkeypatch.setattr(ClipSegmenter, "segment", interrupt)
+    segment = ClipSegmenter.segment_frames
+    monkeypatch.setattr(ClipSegmenter, "segment_frames", interrupt)
     assert pcvos("segment", *arguments, "-o", out).exit_code == 130
     monkeypatch.undo()
     checkpoint = load_checkpoint(weights)

@@ -218,6 +218,26 @@ def test_a_restored_segmenter_goes_on_to_the_same_bits(
         whole.restore((), [])
 
 
+def test_frames_of_a_clip_come_one_by_one(model: PCVOS) -> None:
+    references = {0: reference(0, {5: LEFT}), 7: reference(7, {2: RIGHT})}
+    config = InferenceConfig(interval=4)
+    whole, by_frame = ClipSegmenter(model, config), ClipSegmenter(model, config)
+    entered = 0
+    for clip in iter_clips(pictures(11), references, interval=4):
+        expected = whole.segment(clip)
+        for t, part in enumerate(by_frame.segment_frames(clip)):
+            assert not torch.is_inference_mode_enabled(), "that is the network's business"
+            assert (part.start, len(part)) == (clip.start + t, 1)
+            channels = [0, *(1 + expected.object_ids.index(i) for i in part.object_ids)]
+            assert torch.equal(part.probs[:, 0], expected.probs[channels, t])
+            missing = [c for c in range(len(expected.probs)) if c not in channels]
+            entered += len(missing)
+            assert not expected.probs[missing, t].any()
+        assert t == len(clip.frames) - 1
+        assert by_frame.memory_frames == whole.memory_frames
+    assert entered == 2  # On frames 5 and 6 the second object is not there yet.
+
+
 def test_a_bound_changes_nothing_until_it_is_reached(model: PCVOS) -> None:
     given_mask = [reference(0, {1: LEFT, 2: RIGHT})]
     whole, expected = run(

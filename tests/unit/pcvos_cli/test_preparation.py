@@ -22,7 +22,7 @@ def test_clips_are_counted_as_they_come(data: st.DataObject, frames: int, interv
     clips = list(iter_clips(pixels, references, interval=interval, start=start))
     remembered = 0
     for position, clip in enumerate(clips):
-        # As ClipSegmenter.segment: predictions when due (not the first clip), references always.
+        # As ClipSegmenter: predictions when due (not the first clip), references always.
         remembered += position > 0 and clip.due and not clip.final
         remembered += clip.reference is not None and not clip.final
     assert count_clips(start, frames, references, interval) == (len(clips), remembered)

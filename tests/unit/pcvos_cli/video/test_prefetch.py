@@ -153,6 +153,28 @@ def test_prefetch_leaves_a_stuck_producer_behind(monkeypatch: pytest.MonkeyPatch
     gate.set()
 
 
+def test_the_end_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "POLL_SECONDS", 60.0)
+    for items in ([], [1, 2, 3]):
+        with prefetch(iter(items)) as ahead:
+            time.sleep(0.05)
+            assert list(ahead) == items
+
+    def slow() -> Iterator[int]:
+        yield 1
+        time.sleep(0.3)  # The consumer waits for a second item meanwhile, and there is none.
+
+    with prefetch(slow()) as ahead:
+        assert list(ahead) == [1]
+    for frames in (0, 3):
+        recorder = Recorder()
+        with BackgroundWriter([recorder]) as out:
+            for index in range(frames):
+                out.submit(frame(index), LABELS, None)
+            time.sleep(0.05)
+        assert recorder.calls == [*((index, False) for index in range(frames)), "close"]
+
+
 def test_prefetch_needs_depth() -> None:
     with pytest.raises(ValueError, match="depth"):
         prefetch([], depth=0)
