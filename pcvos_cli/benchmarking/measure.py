@@ -28,7 +28,7 @@ from pcvos_cli.benchmarking.machine import (
     peak_memory_mb,
     reset_peak_memory,
 )
-from pcvos_cli.benchmarking.model_alone import load_clip, run_model_repeatedly
+from pcvos_cli.benchmarking.model_alone import load_clip, run_model
 from pcvos_cli.benchmarking.protocol import benchmark_protocol
 from pcvos_cli.benchmarking.rates import Floor
 from pcvos_cli.benchmarking.report import (
@@ -114,12 +114,17 @@ def _measure(
     chosen = variant_settings(settings.segment, variant, interval)
     rates = matmul_rates(job.device)
     reset_peak_memory(job.device)
-    runs = run_model_repeatedly(settings, job, frames, chosen)
+    run_model(job, frames[: 1 + interval], chosen)  # To warm up.
+    runs = [run_model(job, frames, chosen)]
     peak, on_device = peak_memory_mb(), peak_device_memory_mb(job.device)
     whole = replace(chosen, end=len(frames) - 1, overwrite=True)
     with TemporaryDirectory(prefix="pcvos-benchmark-") as out:
         segment_video(video, [str(mask)], out, replace(whole, end=min(interval, len(frames) - 1)))
-        reports = [segment_video(video, [str(mask)], out, whole) for _ in range(settings.repeats)]
+        reports = [segment_video(video, [str(mask)], out, whole)]
+        for _ in range(settings.repeats - 1):
+            # In turn: within a minute the clock of a shared machine changes by a third.
+            runs.append(run_model(job, frames, chosen))
+            reports.append(segment_video(video, [str(mask)], out, whole))
     rates += matmul_rates(job.device)
     count = len(frames)
     objects = len(job.plan.object_ids)

@@ -74,8 +74,8 @@ def benchmark_protocol(settings: BenchmarkSettings, job: Job, frames: int) -> di
         "end_to_end_fps": "all frames by the seconds from the first frame's decoding to the last "
         f"file's closing ({', '.join(settings.segment.formats)}); weights are loaded, and the "
         "engine is started, before",
-        "spread": "median (lowest..highest) of the repeats",
-        "peak_memory": "resident size of the process during the model's own runs, the clip's "
+        "spread": "median (lowest..highest) of the repeats, of both kinds in turn",
+        "peak_memory": "resident size of the process during the model's own first run, the clip's "
         "frames included"
         + ("" if reset_peak_memory(job.device) else "; of the process so far, on this system"),
         **({"scaling": SCALING} if settings.scaling else {}),
