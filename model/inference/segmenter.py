@@ -1,6 +1,6 @@
 """Clip after clip: predict, overrule by references, update the memory."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from torch import Tensor
 from model.config import InferenceConfig
 from model.inference.objects import ObjectRegistry
 from model.inference.strays import StrayFilter
-from model.memory.bank import FrameRecord, MemoryBank, MemoryFrame
+from model.memory.bank import FrameRecord, Memory, MemoryBank, MemoryFrame
 from model.ops.aggregation import soft_aggregate
 from model.ops.masks import object_masks
 from model.ops.padding import Padding, pad, unpad
@@ -156,9 +156,9 @@ class ClipSegmenter:
         frames = clip.frames.to(self._device)
         with self._clock("key_encoder"):
             features = self._encode_key(frames)
-        begun = self._bank.frames > 0
-        if begun:
-            passes = self._predict(features, frames)
+        memories = self._bank.memories()
+        if memories:
+            passes = self._predict(features, frames, memories)
         elif clip.reference is not None and len(frames) == 1:
             passes = iter([torch.ones((1, 1, *frames.size), device=self._device)])
         else:
@@ -167,7 +167,8 @@ class ClipSegmenter:
         for probs in passes:
             end = start + probs.shape[1]
             if end == len(frames):
-                if begun and clip.due and not clip.final:
+                self._bank.count_usage(memories, len(frames))
+                if memories and clip.due and not clip.final:
                     self._remember(frames, features, probs[1:, -1])
                 if clip.reference is not None:
                     probs = self._overrule(probs, clip.reference, clip.padding)
@@ -184,9 +185,10 @@ class ClipSegmenter:
         parts = (frames[i : i + step] for i in range(0, len(frames), step))
         return KeyFeatures.collect(map(self._model.encode_key, parts), len(frames))
 
-    def _predict(self, features: KeyFeatures, frames: ClipFrames) -> Iterator[Tensor]:
+    def _predict(
+        self, features: KeyFeatures, frames: ClipFrames, memories: Sequence[Memory]
+    ) -> Iterator[Tensor]:
         """Yield ``(K + 1, t, H, W)`` for the objects in the memory, a pass at a time."""
-        memories = self._bank.memories()
         passes = self._model.segment_frames(
             features,
             memories,
@@ -197,7 +199,6 @@ class ClipSegmenter:
             clock=self._clock,
         )
         order = self._bank.object_ids()
-        left = len(frames)
         for logits in passes:
             with self._clock("aggregation"):
                 # Half precision has no 1 - 1e-7.
@@ -205,9 +206,6 @@ class ClipSegmenter:
                 probs = soft_aggregate(self._registry.arrange(objects, order))
                 if self._strays is not None:
                     self._strays.drop(probs, self._registry.object_ids)
-            left -= probs.shape[1]
-            if left == 0:  # All has been read, and the memory is about to change.
-                self._bank.count_usage(memories, len(frames))
             yield probs
 
     def _overrule(self, probs: Tensor, reference: ReferenceMask, padding: Padding) -> Tensor:

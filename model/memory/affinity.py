@@ -12,6 +12,7 @@ import warnings
 import torch
 from torch import Tensor
 
+from model.ops.blocks import even_blocks
 from model.ops.joining import joined
 
 TILE = 1 << 10
@@ -54,7 +55,7 @@ def nearest(query: Tensor, keys: Tensor, length: int, count: int) -> tuple[Tenso
     parts = -(-length // PART)
     part = -(-keys.shape[0] // (parts * GROUP)) * GROUP
     rows = min(MOST_QUERIES, max(LEAST_QUERIES, MAXIMA * GROUP // part))
-    rows = max(1, _even(query.shape[0], rows))
+    rows = max(1, even_blocks(query.shape[0], rows))
     tile = TILE if query.device.type == "cpu" else 16 * TILE  # Elsewhere each call costs.
     tracked = torch.is_grad_enabled() and (query.requires_grad or keys.requires_grad)
     # One room for all tiles: glibc's heap keeps the holes that blocks of their own leave.
@@ -99,11 +100,6 @@ def _best(similarity: Tensor, count: int, *, ordered: bool = True) -> tuple[Tens
         candidates = torch.cat((candidates, rest.expand(rows, -1)), dim=1)
     top = similarity.gather(1, candidates).topk(count, dim=1, sorted=ordered)
     return top.values, candidates.gather(1, top.indices)
-
-
-def _even(total: int, most: int) -> int:
-    """Return the size of the fewest equal blocks of at most ``most``."""
-    return -(-total // -(-total // most)) if total else 0
 
 
 def _largest_of_groups(query: Tensor, keys: Tensor, tile: int, room: Tensor, out: Tensor) -> None:

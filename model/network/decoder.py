@@ -91,7 +91,7 @@ class Decoder(nn.Module):
         Args:
             readout: ``(B, K, C_v, h, w)`` as read from the memory.
             refined: The same after refinement (``readout`` itself without it).
-            query_value: As ``image_part`` takes it; so are the next two.
+            query_value: ``(B, C, h, w)``; it and the next two as for ``image_part``.
             f8: ``(B, C_8, 2h, 2w)``.
             f4: ``(B, C_4, 4h, 4w)``.
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from model.ops.blocks import even_blocks
+
 
 def by_bands(
     layers: Callable[[Tensor], Tensor],
@@ -25,11 +27,13 @@ def by_bands(
         stride: Rows of ``x`` in a row of the result.
         reach: How many rows of ``x`` above and below a band its result depends on, at most;
             multiples of ``stride``.
-        most: Rows of a band, at most, beside what it reaches.
+        most: Rows of a band, at most, beside what it reaches; ``stride`` if that is more.
+
+    Returns:
+        ``(B, C', H / stride, W')``.
     """
     height = int(x.shape[2])  # An export is for one size; its division rounds otherwise.
-    bands = -(-height // max(stride, most))
-    rows = -(-height // (stride * bands)) * stride
+    rows = stride * even_blocks(height // stride, max(1, most // stride))
     if rows >= height:
         return layers(x)
     above, below = reach

@@ -28,7 +28,7 @@ from pcvos_cli.benchmarking.machine import (
     peak_memory_mb,
     reset_peak_memory,
 )
-from pcvos_cli.benchmarking.model_alone import load_clip, run_model
+from pcvos_cli.benchmarking.model_alone import load_clip, run_model, warm_up_model
 from pcvos_cli.benchmarking.protocol import benchmark_protocol
 from pcvos_cli.benchmarking.rates import Floor
 from pcvos_cli.benchmarking.report import (
@@ -114,7 +114,7 @@ def _measure(
     chosen = variant_settings(settings.segment, variant, interval)
     rates = matmul_rates(job.device)
     reset_peak_memory(job.device)
-    run_model(job, frames[: 1 + interval], chosen)  # To warm up.
+    warm_up_model(job, frames, chosen)
     runs = [run_model(job, frames, chosen)]
     peak, on_device = peak_memory_mb(), peak_device_memory_mb(job.device)
     whole = replace(chosen, end=len(frames) - 1, overwrite=True)

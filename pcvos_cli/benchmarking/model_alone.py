@@ -45,6 +45,11 @@ def run_model(job: Job, frames: Sequence[NDArray[np.uint8]], settings: SegmentSe
     return ModelRun(total, segmenter.stage_seconds, segmenter.memory_frames)
 
 
+def warm_up_model(job: Job, frames: Sequence[NDArray[np.uint8]], settings: SegmentSettings) -> None:
+    """Segment the first frame and one clip."""
+    run_model(job, frames[: 1 + settings.inference.interval], settings)
+
+
 def time_clip(segmenter: ClipSegmenter, clip: Clip, job: Job) -> float:
     """Segment a clip, and return the seconds until the device has done it."""
     synchronise(job.device)
@@ -104,5 +109,5 @@ def run_model_repeatedly(
     chosen: SegmentSettings,
 ) -> list[ModelRun]:
     """Run the model alone as often as asked for, after a warm-up."""
-    run_model(job, frames[: 1 + chosen.inference.interval], chosen)
+    warm_up_model(job, frames, chosen)
     return [run_model(job, frames, chosen) for _ in range(settings.repeats)]

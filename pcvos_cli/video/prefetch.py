@@ -252,7 +252,8 @@ class BackgroundWriter:
             OutputError: A writer failed; then all have been aborted.
         """
         self._finish.set()
-        _offer(self._jobs, _wake, lambda: not self._thread.is_alive())
+        # Nobody waits for this one: it is for the thread, which may be waiting for work.
+        _offer(self._jobs, threading.Event(), lambda: not self._thread.is_alive())
         while self._thread.is_alive():
             self._thread.join(POLL_SECONDS)
         if self._error is not None:
@@ -277,10 +278,6 @@ class BackgroundWriter:
             self.close()
         else:
             self.abort()
-
-
-def _wake() -> None:
-    """Do nothing: a thread that waits for work looks up."""
 
 
 def _offer(items: "queue.Queue[T]", item: T, given_up: Callable[[], bool]) -> bool:

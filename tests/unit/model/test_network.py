@@ -15,6 +15,7 @@ from model.memory.bank import Memory
 from model.network.blocks import CBAM, ResBlock
 from model.ops.aggregation import soft_aggregate
 from model.ops.masks import cells_to_masks, masks_to_cells
+from model.ops.threads import cpu_threads
 from model.pcvos import PCVOS
 from model.types import KeyFeatures
 
@@ -121,6 +122,7 @@ def test_frames_inform_each_other_only_through_refinement(model: PCVOS) -> None:
         assert torch.allclose(before, after, atol=1e-5) is not refinement
 
 
+@cpu_threads(1)  # With more, passes of one and of two frames round too differently.
 @torch.inference_mode()
 def test_decoded_provisional_memory_is_what_the_memory_would_hold(model: PCVOS) -> None:
     features, memory = clip_inputs(model)
@@ -148,9 +150,7 @@ def test_decoded_provisional_memory_is_what_the_memory_would_hold(model: PCVOS) 
     ):
         overwritten.append(logits.clone())
         logits.fill_(7.0)  # The caller's to overwrite.
-    # A pass of one frame rounds otherwise than one of two, and a propagated mask near its
-    # margin makes fifty times that of it.
-    assert torch.allclose(actual[0], torch.cat(overwritten).transpose(0, 1), atol=1e-2)
+    assert torch.allclose(actual[0], torch.cat(overwritten).transpose(0, 1), atol=1e-3)
 
     readouts = replace(settings, decode_provisional=False)
     paper = model.segment_clip(features, [memory], frames=3, settings=readouts)
