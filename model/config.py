@@ -174,6 +174,8 @@ class InferenceConfig:
         drop_strays: Drop parts of a mask far from the object's body; ``None``: as the
             weights are meant to run.
         decode_provisional: Let provisional memory hold decoded masks; ``None``: likewise.
+        locate_objects: Refine and decode an object only around its propagated mask: on CPUs,
+            and where readouts carry one (``model.network.whereabouts``).
     """
 
     interval: int = 10
@@ -184,6 +186,7 @@ class InferenceConfig:
     max_memory_frames: int | None = 40
     drop_strays: bool | None = None
     decode_provisional: bool | None = None
+    locate_objects: bool = True
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing.

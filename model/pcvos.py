@@ -20,6 +20,12 @@ from model.memory.progressive import ProgressiveReader, progressive_read
 from model.network.decoder import Decoder
 from model.network.encoders import KeyEncoder, ValueEncoder
 from model.network.refinement import IntraClipRefinement
+from model.network.whereabouts import (
+    Whereabouts,
+    decode_whereabouts,
+    find_whereabouts,
+    refine_whereabouts,
+)
 from model.ops.aggregation import soft_aggregate
 from model.ops.joining import joined
 from model.ops.timing import StageClock
@@ -220,8 +226,12 @@ class PCVOS(nn.Module):
         clock: StageClock,
     ) -> Iterator[Tensor]:
         """Refine a readout ``(B, K, C_v, T, h, w)`` and decode it; yields as ``segment_frames``."""
+        # Elsewhere many small pieces of work are slower than a large one.
+        located = settings.locate_objects and readout.device.type == "cpu"
+        block = self.decoder.mask_block
         with clock("refinement"):
-            refined = self._refine(features, readout, settings)
+            where = find_whereabouts(readout, block) if located and block else None
+            refined = self._refine(features, readout, where, settings)
         # (B, K, C_v, T, h, w) -> (B * T, K, C_v, h, w), a frame's objects adjoining
         by_frame = readout.permute(0, 3, 1, 2, 4, 5).flatten(0, 1)
         refined_by_frame = refined.permute(0, 3, 1, 2, 4, 5).flatten(0, 1)
@@ -229,20 +239,33 @@ class PCVOS(nn.Module):
         step = decode_at_once or total
         for i in range(0, total, step):
             with clock("decoder"):
-                end = i + step
-                logits = self.decoder(
-                    by_frame[i:end],
-                    refined_by_frame[i:end],
-                    features.query_value[i:end],
-                    features.f8[i:end],
-                    features.f4[i:end],
+                now = slice(i, i + step)
+                inputs = (
+                    by_frame[now],
+                    refined_by_frame[now],
+                    features.query_value[now],
+                    features.f8[now],
+                    features.f4[now],
+                )
+                logits = (
+                    self.decoder(*inputs)
+                    if where is None
+                    else decode_whereabouts(self.decoder, *inputs, where[now])
                 )
             yield logits
 
-    def _refine(self, features: KeyFeatures, readout: Tensor, settings: InferenceConfig) -> Tensor:
+    def _refine(
+        self,
+        features: KeyFeatures,
+        readout: Tensor,
+        where: Whereabouts | None,
+        settings: InferenceConfig,
+    ) -> Tensor:
         """Return the refined readout, or the readout itself where refinement is off."""
         if self.refinement is None or not settings.refinement or features.local_key is None:
             return readout
         local_key = features.local_key.unflatten(0, (-1, readout.shape[3]))
+        if where is not None:
+            return refine_whereabouts(self.refinement, local_key, readout, where)
         refined: Tensor = self.refinement(local_key, readout)
         return refined

@@ -6,8 +6,9 @@ nothing to keep in step. ``with_onnxruntime`` puts the exported parts where the 
 refinement, value encoder) stays in torch; ``docs/decisions.md`` says what each would give.
 
 An export holds for fixed shapes, which lets the runtime choose layouts and fold all that does
-not depend on pixels: the same graph with open shapes was slower by a third. It takes lite a
-second, r50 five, so it is made anew by each process and never stored.
+not depend on pixels. Only where objects are decoded in boxes of their own are the sides of those
+open, at a tenth more time for a box of the same size. An export takes lite a second, r50 five, so
+it is made anew by each process and never stored.
 """
 
 import io
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 MAX_SESSIONS = 6
 """Exports kept in a process, the least recently used given up first. A network needs one and
-one more for each number of objects; videos of one size share them."""
+one more for each number of objects that are decoded together; videos of one size share them."""
 
 _OPSET = 17
 _FATAL = 4  # Log level: what goes wrong is an exception; only the shell writes to a terminal.
@@ -133,6 +134,11 @@ class OnnxKeyEncoder(nn.Module):
         return KeyFeatures.join([_features(self._export.run(frame)) for frame in frames.split(1)])
 
 
+_CELLS = {3: "h", 4: "w"}
+_BOX_AXES = (_CELLS, _CELLS, {2: "h", 3: "w"}, {2: "h8", 3: "w8"}, {2: "h4", 3: "w4"})
+"""Sides of a decoder's inputs, open where an object is decoded in a box of its own."""
+
+
 class OnnxDecoder(nn.Module):
     """Stands in for a ``Decoder``, one frame with all its objects at a time.
 
@@ -144,8 +150,12 @@ class OnnxDecoder(nn.Module):
 
     def __init__(self, decoder: Decoder, *, threads: int, identity: Hashable) -> None:
         super().__init__()
+        self.mask_block = decoder.mask_block
         self._export = _Export(
-            _DecoderGraph(decoder), (identity, "decoder", threads), threads=threads
+            _DecoderGraph(decoder),
+            (identity, "decoder", threads),
+            threads=threads,
+            open_axes=_BOX_AXES if decoder.mask_block else None,
         )
 
     def forward(
@@ -216,10 +226,18 @@ class _DecoderGraph(nn.Module):
 class _Export:
     """Runs an ONNX export of a module, made for each combination of input shapes."""
 
-    def __init__(self, module: nn.Module, name: Hashable, *, threads: int) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        name: Hashable,
+        *,
+        threads: int,
+        open_axes: tuple[dict[int, str], ...] | None = None,
+    ) -> None:
         self._module = module.eval()
         self._name = name
         self._threads = threads
+        self._open_axes = open_axes
 
     def run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return what the module would, sharing the memory of the runtime's arrays."""
@@ -233,11 +251,18 @@ class _Export:
             raise _known(error) from error
 
     def _session(self, inputs: tuple[Tensor, ...]) -> "InferenceSession":
-        key = (self._name, tuple(tensor.shape for tensor in inputs))
+        open_axes = self._open_axes or ({},) * len(inputs)
+        fixed = (
+            tuple(size for axis, size in enumerate(tensor.shape) if axis not in open_)
+            for tensor, open_ in zip(inputs, open_axes, strict=True)
+        )
+        key = (self._name, tuple(fixed))
         with _lock:
             session = _sessions.get(key)
             if session is None:
-                session = _sessions[key] = _open_session(self._module, inputs, self._threads)
+                session = _sessions[key] = _open_session(
+                    self._module, inputs, self._threads, self._open_axes
+                )
                 if len(_sessions) > MAX_SESSIONS:
                     _sessions.popitem(last=False)
             _sessions.move_to_end(key)
@@ -245,9 +270,12 @@ class _Export:
 
 
 def _open_session(
-    module: nn.Module, inputs: tuple[Tensor, ...], threads: int
+    module: nn.Module,
+    inputs: tuple[Tensor, ...],
+    threads: int,
+    open_axes: tuple[dict[int, str], ...] | None = None,
 ) -> "InferenceSession":
-    """Export a module for these shapes, and load the export.
+    """Export a module for these shapes, but for ``open_axes``, and load the export.
 
     Raises:
         EngineError: If either fails.
@@ -266,6 +294,9 @@ def _open_session(
                 graph,  # type: ignore[arg-type] # Typed for the exporter that follows.
                 dynamo=False,
                 input_names=_names(inputs),
+                dynamic_axes=dict(zip(_names(inputs), open_axes, strict=True))
+                if open_axes
+                else None,
                 opset_version=_OPSET,
             )
         options = onnxruntime.SessionOptions()

@@ -67,11 +67,11 @@ class ResBlock(nn.Module):
 
     def shared_part(self, x: Tensor) -> SharedPart:
         """Convolve the last channels of the input alone, ``(B, C, h, w)``."""
-        return self._part(x, self.conv1.in_channels - x.shape[1], bias=True)
+        return self._part(x, self.conv1.in_channels - channels(x), bias=True)
 
     def _part(self, x: Tensor, first: int, *, bias: bool) -> SharedPart:
         """Apply the first convolutions to input channels from ``first`` on."""
-        after = self.conv1.in_channels - first - x.shape[1]
+        after = self.conv1.in_channels - first - channels(x)
         shortcut = (
             _convolve_part(self.shortcut, x, first, bias=bias)
             if isinstance(self.shortcut, nn.Conv2d)
@@ -82,8 +82,17 @@ class ResBlock(nn.Module):
         )
 
 
+def channels(x: Tensor) -> int:
+    """Return the channels of ``(B, C, h, w)``, as a number also while a graph is traced.
+
+    A size that is traced is worked out anew by each run of an export with open shapes, and
+    the weights cut by it are no constants to lay out beforehand.
+    """
+    return int(x.shape[1])
+
+
 def _convolve_part(conv: nn.Conv2d, x: Tensor, first: int, *, bias: bool) -> Tensor:
-    weight = conv.weight[:, first : first + x.shape[1]]
+    weight = conv.weight[:, first : first + channels(x)]
     return functional.conv2d(
         x, weight, conv.bias if bias else None, padding=conv.kernel_size[0] // 2
     )

@@ -115,14 +115,9 @@ class Decoder(nn.Module):
         logits = functional.interpolate(
             logits, scale_factor=4.0, mode="bilinear", align_corners=False
         )
-        return logits.unflatten(0, (-1, objects)).squeeze(2)
+        return logits.view(-1, objects, *logits.shape[2:])
 
     def _propagated(self, readout: Tensor) -> Tensor:
         """Return the masks in a readout, ``(B * K, 2, 4h, 4w)``: the object's, the others'."""
-        squares = self.mask_block**2
-        cells = readout[:, :, -2 * squares :].flatten(0, 1).unflatten(1, (2, squares))
-        return (
-            cells_to_masks(cells.flatten(0, 1), block=self.mask_block)
-            .unflatten(0, (-1, 2))
-            .squeeze(2)
-        )
+        cells = readout[:, :, -2 * self.mask_block**2 :].flatten(0, 1)
+        return cells_to_masks(cells, block=self.mask_block)

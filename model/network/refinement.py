@@ -70,6 +70,7 @@ class IntraClipRefinement(nn.Module):
         self, key_width: int, value_width: int, *, layers: int, window: Size3d, mlp_ratio: int
     ) -> None:
         super().__init__()
+        self.window = window
         self.layers = nn.ModuleList(
             RefinementLayer(key_width, value_width, window, mlp_ratio, shifted=i % 2 == 1)
             for i in range(layers)

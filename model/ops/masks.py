@@ -41,7 +41,7 @@ def masks_to_cells(masks: Tensor, *, stride: int, block: int) -> Tensor:
 
 
 def cells_to_masks(cells: Tensor, *, block: int) -> Tensor:
-    """Unfold channels into pixels: ``(B, block ** 2, h, w)`` to ``(B, 1, 4h, 4w)`` for 4."""
+    """Unfold channels into pixels: ``(B, C * block ** 2, h, w)`` to ``(B, C, 4h, 4w)`` for 4."""
     return functional.pixel_shuffle(cells, block)
 
 

@@ -29,7 +29,7 @@ from model.training.losses import (
 )
 from model.types import KeyFeatures
 
-TRAINING_SETTINGS = InferenceConfig(top_k=None, progressive=False)
+TRAINING_SETTINGS = InferenceConfig(top_k=None, progressive=False, locate_objects=False)
 FREE_SETTINGS = replace(TRAINING_SETTINGS, top_k=InferenceConfig().top_k)
 
 

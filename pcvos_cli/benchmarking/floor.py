@@ -4,6 +4,9 @@ The torch modules are run without values (the ``meta`` device computes shapes al
 torch's ``FlopCounterMode``, and what objects share is counted once. The memory read is counted
 by its definition: how it searches is up to it. Comparisons, softmax, resizing and copies are no
 multiply-adds: a stage of little else, such as the read, is far above its floor.
+
+Refinement and decoder are counted for whole frames, whatever is in them: where objects are located
+first (``model.network.whereabouts``), small ones take less than this floor.
 """
 
 from collections.abc import Callable

@@ -15,6 +15,7 @@ from model.inference.clips import iter_clips
 from model.inference.engine import OnnxFineTrunk, with_onnxruntime
 from model.inference.segmenter import ClipSegmenter
 from model.network.folding import fold_batch_norms
+from model.network.whereabouts import CellBox
 from model.pcvos import PCVOS
 from model.types import ReferenceMask
 
@@ -126,10 +127,10 @@ def test_a_video_gets_the_same_labels_from_both_engines(model: PCVOS) -> None:
     assert torch.equal(_probabilities(onnx)[0], probs), "the same twice, to the bit"
 
 
-def _run_decoder(model: PCVOS, rows: int = 2) -> None:
+def _run_decoder(model: PCVOS) -> None:
     """Run the decoder, which is the quicker one to export."""
-    readout = torch.zeros(1, 1, PCVOS_LITE.value_width + 32, rows, 2)
-    features = (torch.zeros(1, width, n * rows, n * 2) for width, n in ((64, 1), (40, 2), (24, 4)))
+    readout = torch.zeros(1, 1, PCVOS_LITE.value_width + 32, 2, 2)
+    features = (torch.zeros(1, width, n * 2, n * 2) for width, n in ((64, 1), (40, 2), (24, 4)))
     model.decoder(readout, readout, *features)
 
 
@@ -147,8 +148,26 @@ def test_only_so_many_exports_are_kept(model: PCVOS, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(engine, "MAX_SESSIONS", 2)
     onnx = with_onnxruntime(model, threads=1)
     for rows in (2, 3, 2, 4):
-        _run_decoder(onnx, rows)
-    assert [key[1][0][3] for key in engine._sessions] == [2, 4]  # type: ignore[index]
+        onnx.encode_key(torch.zeros(1, 3, 16 * rows, 16))
+    assert [key[1][0][2] for key in engine._sessions] == [32, 64]  # type: ignore[index]
+
+
+@torch.inference_mode()
+def test_one_export_of_the_decoder_serves_boxes_of_every_size(model: PCVOS) -> None:
+    generator = torch.Generator().manual_seed(3)
+    onnx = with_onnxruntime(model, threads=1).decoder
+    features = model.encode_key(torch.randn(1, 3, 80, 112, generator=generator))
+    whole = torch.rand(1, 1, PCVOS_LITE.value_width + 32, 5, 7, generator=generator)
+    for box in (CellBox(0, 5, 0, 7), CellBox(1, 4, 2, 3), CellBox(2, 5, 0, 6)):
+        inputs = (
+            box.cut(whole),
+            box.cut(whole),
+            box.cut(features.query_value),
+            box.cut(features.f8, 2),
+            box.cut(features.f4, 4),
+        )
+        assert_close(onnx(*inputs), model.decoder(*inputs))
+    assert len(engine._sessions) == 1
 
 
 def test_warming_up_makes_all_that_the_frames_will_need(
