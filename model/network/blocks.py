@@ -73,13 +73,11 @@ class ResBlock(nn.Module):
         """Apply the first convolutions to input channels from ``first`` on."""
         after = self.conv1.in_channels - first - channels(x)
         shortcut = (
-            _convolve_part(self.shortcut, x, first, bias=bias)
+            convolve_part(self.shortcut, x, first, bias=bias)
             if isinstance(self.shortcut, nn.Conv2d)
             else functional.pad(x, (0, 0, 0, 0, first, after))
         )
-        return SharedPart(
-            shortcut, _convolve_part(self.conv1, functional.relu(x), first, bias=bias)
-        )
+        return SharedPart(shortcut, convolve_part(self.conv1, functional.relu(x), first, bias=bias))
 
 
 def channels(x: Tensor) -> int:
@@ -91,10 +89,15 @@ def channels(x: Tensor) -> int:
     return int(x.shape[1])
 
 
-def _convolve_part(conv: nn.Conv2d, x: Tensor, first: int, *, bias: bool) -> Tensor:
+def convolve_part(conv: nn.Conv2d, x: Tensor, first: int, *, bias: bool) -> Tensor:
+    """Convolve some of the input's channels, from ``first`` on, as if the others were zero."""
     weight = conv.weight[:, first : first + channels(x)]
     return functional.conv2d(
-        x, weight, conv.bias if bias else None, padding=conv.kernel_size[0] // 2
+        x,
+        weight,
+        conv.bias if bias else None,
+        stride=conv.stride,
+        padding=conv.kernel_size[0] // 2,
     )
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.network.backbones import ResNetTrunk, Trunk
-from model.network.blocks import FeatureFusion, ResBlock
+from model.network.blocks import FeatureFusion, ResBlock, add_shared, channels, convolve_part
 from model.ops.masks import masks_to_cells, others
 from model.types import KeyFeatures
 
@@ -164,12 +164,18 @@ class SharedValueEncoder(nn.Module):
         small = functional.avg_pool2d(probs, 8 // self.block)
         pair = torch.stack((small, others(small).clamp(max=1)), dim=2).flatten(0, 1)
 
-        def each_object(feature: Tensor) -> Tensor:
-            return feature[:, None].expand(-1, objects, -1, -1, -1).flatten(0, 1)
-
         masks = masks_to_cells(pair, stride=2 * self.block, block=self.block)
         fine_masks = masks_to_cells(pair, stride=self.block, block=self.block)
-        fine = self.fine(torch.cat((each_object(features.f8), fine_masks), dim=1)).relu()
-        x = self.coarse(torch.cat((each_object(features.f16), masks, fine), dim=1))
+        # What frames show is convolved once for all objects.
+        fine = add_shared(
+            convolve_part(self.fine, fine_masks, channels(features.f8), bias=False),
+            convolve_part(self.fine, features.f8, 0, bias=True),
+        ).relu()
+        x = add_shared(
+            convolve_part(
+                self.coarse, torch.cat((masks, fine), dim=1), channels(features.f16), bias=False
+            ),
+            convolve_part(self.coarse, features.f16, 0, bias=True),
+        )
         value = torch.cat((self.block1(x), masks), dim=1)
         return value.unflatten(0, (batch, objects))

@@ -1,11 +1,17 @@
 """Masks drawn on a frame so that a person can judge them."""
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
 from pcvos_cli.masks.palette import bright_colour_of
+
+FEW = 8
+"""Largest id up to which looking for one object after the other is faster than for all at once:
+0.1 against 2 ms at 480p for one."""
 
 OPACITY = 0.45
 """Share of the object's colour in a pixel of the object."""
@@ -28,12 +34,10 @@ def draw_masks(rgb: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.
     line = max(1, round(min(labels.shape) / 240))
     outlines = []
     # Each object is handled within its box, so many small ones cost no more than one large.
-    for index, box in enumerate(find_objects(labels)):
-        if box is None:
-            continue
+    for object_id, box in _boxes(labels):
         rows, columns = box
-        mask = (labels[box] == index + 1).astype(np.uint8)
-        colour = bright_colour_of(index + 1)
+        mask = (labels[box] == object_id).astype(np.uint8)
+        colour = bright_colour_of(object_id)
         cv2.copyTo(cv2.LUT(drawn[box], _tint(colour)), mask, drawn[box])
         contours, _ = cv2.findContours(
             mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(columns.start, rows.start)
@@ -44,6 +48,21 @@ def draw_masks(rgb: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.
     for contours, colour in outlines:
         cv2.drawContours(drawn, contours, -1, colour, line)
     return drawn
+
+
+def _boxes(labels: NDArray[np.int32]) -> Iterator[tuple[int, tuple[slice, slice]]]:
+    """Yield the id and the rows and columns of each object, ids ascending."""
+    largest = int(labels.max(initial=0))
+    if largest > FEW:
+        for index, box in enumerate(find_objects(labels)):
+            if box is not None:
+                yield index + 1, box
+        return
+    small = labels.astype(np.uint8)
+    for object_id in range(1, largest + 1):
+        x, y, width, height = cv2.boundingRect((small == object_id).view(np.uint8))
+        if width:
+            yield object_id, (slice(y, y + height), slice(x, x + width))
 
 
 def _tint(colour: tuple[int, int, int]) -> NDArray[np.uint8]:

@@ -1,7 +1,9 @@
 """Masks drawn on a frame."""
 
 import numpy as np
+import pytest
 
+from pcvos_cli.masks import drawing
 from pcvos_cli.masks.drawing import OPACITY, draw_masks
 from pcvos_cli.masks.palette import bright_colour_of
 
@@ -43,3 +45,13 @@ def test_object_that_fills_the_frame_and_single_pixels() -> None:
     assert draw_masks(rgb, np.ones((1, 1), np.int32)).shape == (1, 1, 3)
     full = draw_masks(np.zeros((30, 30, 3), np.uint8), np.ones((30, 30), np.int32))
     assert full[15, 15, 0] == round(255 * OPACITY)
+
+
+def test_few_objects_and_many_are_found_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    labels = np.zeros((60, 80), np.int32)
+    labels[5:20, 0:30], labels[30:59, 70:80], labels[59, 79] = 2, 5, 8
+    labels[40, 3] = labels[2, 77] = 1
+    few = draw_masks(rgb, labels)
+    monkeypatch.setattr(drawing, "FEW", 0)
+    assert np.array_equal(draw_masks(rgb, labels), few)
