@@ -204,15 +204,23 @@ def encode_labels(labels: NDArray[np.int32]) -> dict[int, str]:
 
 
 def _encode_labels(labels: NDArray[np.int32]) -> dict[int, str]:
+    height, width = labels.shape
     if labels.max(initial=0) < MAX_IDS and labels.min(initial=0) >= 0:
-        small = labels.astype(np.uint8)  # A quarter of the bytes to turn around.
-        by_column = cv2.transpose(small)  # RLE runs down the columns
-        counts = cv2.calcHist([small], [0], None, [MAX_IDS], [0, MAX_IDS]).ravel()
-        present = np.flatnonzero(counts[1:]) + 1
-        return {int(i): encode_mask((by_column == i).view(np.uint8).T)["counts"] for i in present}
-    wide = np.ascontiguousarray(labels.T)
-    present = np.flatnonzero(np.bincount(wide.ravel())[1:]) + 1
-    return {int(i): encode_mask((wide == i).T)["counts"] for i in present}
+        labels = labels.astype(np.uint8)  # A quarter of the bytes.
+    pixels = cv2.transpose(labels).ravel()  # RLE runs down the columns.
+    # The runs of all objects at once: pycocotools would pass over the frame for each.
+    starts = np.concatenate(([0], np.flatnonzero(pixels[1:] != pixels[:-1]) + 1))
+    ends = np.append(starts[1:], pixels.size)
+    ids = pixels[starts]
+    codes = {}
+    for object_id in np.unique(ids[ids > 0]):
+        own = ids == object_id
+        edges = np.stack((starts[own], ends[own]), axis=1).ravel()
+        counts = np.diff(edges, prepend=0, append=pixels.size)
+        runs = counts if counts[-1] else counts[:-1]
+        rle = coco_mask.frPyObjects({"counts": runs, "size": [height, width]}, height, width)
+        codes[int(object_id)] = rle["counts"].decode("ascii")
+    return codes
 
 
 def encode_mask(mask: NDArray[np.bool_] | NDArray[np.uint8]) -> dict[str, Any]:

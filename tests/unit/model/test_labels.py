@@ -47,3 +47,11 @@ def test_a_prediction_gives_the_users_ids() -> None:
     for t, labels in enumerate(prediction.labels((62, 92))):
         expected = np.array([0, 9, 200])[everywhere(probs[:, t], (62, 92))]
         np.testing.assert_array_equal(labels.numpy(), expected)
+
+
+@pytest.mark.parametrize("ids", [range(300), range(0, 600, 2)])
+def test_more_channels_than_a_byte_can_number(ids: range) -> None:
+    probs = soft_masks(300, 3).mul(20).round()  # So coarse that many tie: the first one wins.
+    labels = label_pixels(probs, torch.tensor(ids, dtype=torch.int32))
+    assert labels.tolist() == (probs.argmax(0) * ids.step).tolist()
+    assert labels.max() > 256
