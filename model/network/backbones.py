@@ -95,7 +95,7 @@ class EfficientNetLite0Trunk(nn.Module):
 
     def fine(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Map ``(B, 3, H, W)`` to features at strides 4 and 8."""
-        return self.net.fine(frames * self.scale + self.offset)
+        return self.net.fine(frames, lambda x: x * self.scale + self.offset)
 
     def coarse(self, f8: Tensor) -> Tensor:
         """Go on from the feature at stride 8 to that at stride 16."""

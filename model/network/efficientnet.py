@@ -6,7 +6,7 @@ weights fit; a test compares both networks.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -61,13 +61,19 @@ class EfficientNetLite0(nn.Module):
         f4, f8 = self.fine(x)
         return f4, f8, self.coarse(f8)
 
-    def fine(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map ``(B, 3, H, W)`` to features at strides 4 and 8."""
+    def fine(
+        self, x: Tensor, convert: Callable[[Tensor], Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Map ``(B, 3, H, W)`` to features at strides 4 and 8.
+
+        ``convert``, pixel by pixel, makes of ``x`` what the weights expect: of a band at a time.
+        """
+        layers = self._finest if convert is None else lambda band: self._finest(convert(band))
         if x.device.type == "cpu" and not torch.is_grad_enabled() and x.shape[2] % 4 == 0:
             most = WIDEST_BAND // (WIDEST * int(x.shape[0] * x.shape[3]))
-            f4 = by_bands(self._finest, x, stride=4, reach=(8, 12), most=most)
+            f4 = by_bands(layers, x, stride=4, reach=(8, 12), most=most)
         else:
-            f4 = self._finest(x)
+            f4 = layers(x)
         f8: Tensor = self.blocks[FEATURES[0] + 1 : FEATURES[1] + 1](f4)
         return f4, f8
 
