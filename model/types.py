@@ -15,7 +15,7 @@ from torch import Tensor
 
 from model.ops.images import normalise
 from model.ops.labels import label_pixels
-from model.ops.padding import Padding, unpad
+from model.ops.padding import Padding, clear_padding, unpad
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,8 @@ class ClipFrames:
     def __getitem__(self, s: slice, /) -> Tensor:
         """Return ``(n, 3, H, W)`` float32, ImageNet-normalised and padded."""
         chosen = self.rgb[s]
-        images = torch.zeros((len(chosen), 3, *self.size), device=self.device)
+        images = torch.empty((len(chosen), 3, *self.size), device=self.device)
+        clear_padding(images, self.padding)
         for place, rgb in zip(unpad(images, self.padding), chosen, strict=True):
             # Moved as bytes: a quarter of what floats would take.
             normalise(rgb.to(self.device).permute(2, 0, 1), out=place)

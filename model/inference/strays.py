@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 STRIDE = 4
 """Side of a cell, pixels: parts are told apart, and dropped, by cells."""
@@ -111,8 +110,10 @@ class StrayFilter:
 
 def _cells(masks: Tensor) -> NDArray[np.uint8]:
     """Return ``(T, h, w)`` of 0 and 1: cells with a pixel of ``(T, H, W)`` above one half."""
-    pooled = functional.max_pool2d(masks[:, None], STRIDE)[:, 0]
-    return np.asarray((pooled > 0.5).to(torch.uint8).cpu().numpy())
+    # Bytes, and rows first: a fifth of the time of pooling the masks themselves.
+    inside = (masks > 0.5).view(torch.uint8)
+    rows = inside.unflatten(-2, (-1, STRIDE)).amax(-2)
+    return np.asarray(rows.unflatten(-1, (-1, STRIDE)).amax(-1).cpu().numpy())
 
 
 def _parts(cells: NDArray[np.uint8]) -> tuple[int, NDArray[np.int32]]:

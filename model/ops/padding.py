@@ -37,3 +37,12 @@ def unpad(x: Tensor, padding: Padding) -> Tensor:
     """Remove ``padding`` from the last two axes of ``(..., H, W)``: a view."""
     height, width = x.shape[-2:]
     return x[..., padding.top : height - padding.bottom, padding.left : width - padding.right]
+
+
+def clear_padding(x: Tensor, padding: Padding) -> None:
+    """Set what ``unpad`` removes to zero, in place."""
+    height, width = x.shape[-2:]
+    x[..., : padding.top, :] = 0
+    x[..., height - padding.bottom :, :] = 0
+    x[..., : padding.left] = 0
+    x[..., width - padding.right :] = 0
