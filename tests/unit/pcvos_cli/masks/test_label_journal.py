@@ -60,8 +60,8 @@ def test_a_journal_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_a_map_that_cannot_change_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     encoded: list[int] = []
-    encode_mask = coco.encode_mask
-    monkeypatch.setattr(coco, "encode_mask", lambda m: (encoded.append(1), encode_mask(m))[1])
+    encode = coco._encode_labels
+    monkeypatch.setattr(coco, "_encode_labels", lambda m: (encoded.append(1), encode(m))[1])
     labels = np.zeros((20, 30), np.int32)
     labels[3:9, 4:7] = 5
     first = coco.encode_labels(labels)
