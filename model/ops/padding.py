@@ -40,7 +40,7 @@ def unpad(x: Tensor, padding: Padding) -> Tensor:
 
 
 def clear_padding(x: Tensor, padding: Padding) -> None:
-    """Set what ``unpad`` removes to zero, in place."""
+    """Set what ``unpad`` removes from ``(..., H, W)`` to zero, in place."""
     height, width = x.shape[-2:]
     x[..., : padding.top, :] = 0
     x[..., height - padding.bottom :, :] = 0

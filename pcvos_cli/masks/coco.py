@@ -155,7 +155,7 @@ class RLEWriter:
         out.write(json.dumps(head)[:-1])
         # Three passes over the journal, so that no list is held.
         _write_list(out, "segmentations", self._rles(object_id))
-        _write_list(out, "bboxes", (r and _bbox(r) for r in self._rles(object_id)))
+        _write_list(out, "bboxes", (r and bbox_of(r) for r in self._rles(object_id)))
         _write_list(out, "areas", (r and int(coco_mask.area(r)) for r in self._rles(object_id)))
         out.write("}")
 
@@ -223,14 +223,8 @@ def _encode_labels(labels: NDArray[np.int32]) -> dict[int, str]:
     return codes
 
 
-def encode_mask(mask: NDArray[np.bool_] | NDArray[np.uint8]) -> dict[str, Any]:
-    """Return the COCO RLE of an ``(H, W)`` mask, with ``counts`` as ``str``."""
-    rle: dict[str, Any] = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {"size": [int(n) for n in rle["size"]], "counts": rle["counts"].decode("ascii")}
-
-
-def _bbox(rle: dict[str, Any]) -> list[int]:
-    """Return ``[x, y, width, height]`` in pixels."""
+def bbox_of(rle: dict[str, Any]) -> list[int]:
+    """Return the ``[x, y, width, height]`` of a COCO RLE, in pixels."""
     return [int(value) for value in coco_mask.toBbox(rle)]
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from model.errors import OutputError
-from pcvos_cli.masks.coco import CATEGORY_ID, encode_mask
+from pcvos_cli.masks.coco import CATEGORY_ID, bbox_of, encode_labels
 from pcvos_cli.masks.label_sources import MOTS_BASE
 from pcvos_cli.masks.output import make_directory, output_errors, remove, temporary, write_whole
 from pcvos_cli.video.source import Frame
@@ -78,20 +78,17 @@ class CocoWriter:
         Raises:
             OutputError: It cannot be written.
         """
-        by_column = np.ascontiguousarray(labels.T)  # RLE runs down the columns
-        for object_id in np.unique(by_column):
-            if object_id == 0:
-                continue
-            rle = encode_mask((by_column == object_id).T)
+        for object_id, counts in encode_labels(labels).items():
+            rle = {"size": list(labels.shape), "counts": counts}
             self._annotations += 1
             annotation = {
                 "id": self._annotations,
                 "image_id": frame.index + 1,
                 "category_id": CATEGORY_ID,
-                "track_id": int(object_id),
+                "track_id": object_id,
                 "iscrowd": 0,
                 "area": int(coco_mask.area(rle)),
-                "bbox": [int(value) for value in coco_mask.toBbox(rle)],
+                "bbox": bbox_of(rle),
                 "segmentation": rle,
             }
             with output_errors(self._path):

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from pcvos_cli.conversion import ConversionSettings, Target, convert_masks
-from pcvos_cli.masks.coco import encode_mask
+from pcvos_cli.masks.coco import encode_labels
 from pcvos_cli.masks.coco_reader import decode_mask, run_lengths
-from tests.support.masks import contents, write_palette_folder
+from tests.support.masks import contents, encode_mask, write_palette_folder
 
 SIZES = st.tuples(st.integers(1, 17), st.integers(1, 17))
 
@@ -56,6 +56,19 @@ def test_our_decoder_agrees_with_pycocotools(mask: NDArray[np.bool_]) -> None:
     assert np.array_equal(coco_mask.decode(rle).astype(bool), mask)
     listed = {"size": rle["size"], "counts": run_lengths(rle["counts"])}
     assert np.array_equal(decode_mask(listed, size), mask)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    SIZES.flatmap(
+        lambda size: arrays.arrays(np.int32, size, elements=st.sampled_from([0, 1, 255, 70_000]))
+    )
+)
+def test_our_encoder_gives_the_strings_of_pycocotools(labels: NDArray[np.int32]) -> None:
+    expected = {int(i): encode_mask(labels == i)["counts"] for i in np.unique(labels) if i}
+    codes = encode_labels(labels)
+    assert codes == expected
+    assert list(codes) == sorted(expected)
 
 
 @settings(deadline=None, max_examples=60)

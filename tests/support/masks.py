@@ -1,10 +1,12 @@
-"""Folders of palette PNGs as ``segment`` leaves them."""
+"""Folders of palette PNGs as ``segment`` leaves them, and RLE as pycocotools makes it."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
 
 from pcvos_cli.masks.writers import PaletteWriter
 from pcvos_cli.video.source import Frame
@@ -42,3 +44,9 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return the COCO RLE of an ``(H, W)`` mask as pycocotools makes it, ``counts`` as ``str``."""
+    rle: dict[str, Any] = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": [int(n) for n in rle["size"]], "counts": rle["counts"].decode("ascii")}
