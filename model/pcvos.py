@@ -11,11 +11,14 @@ policy and post-processing.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 from model.config import InferenceConfig, PCVOSConfig
 from model.memory.bank import Memory
+from model.memory.located import LocatedReader
 from model.memory.progressive import ProgressiveReader, progressive_read
 from model.network.decoder import Decoder
 from model.network.encoders import KeyEncoder, ValueEncoder
@@ -24,10 +27,12 @@ from model.network.whereabouts import (
     Whereabouts,
     decode_whereabouts,
     find_whereabouts,
+    needed_cells,
     refine_whereabouts,
 )
 from model.ops.aggregation import soft_aggregate
 from model.ops.joining import joined
+from model.ops.masks import own_masks
 from model.ops.timing import StageClock
 from model.types import Images, KeyFeatures
 
@@ -172,7 +177,9 @@ class PCVOS(nn.Module):
         settings = settings.for_model(self.config)
         within = settings.within
         query_key = features.key.unflatten(0, (-1, frames)).transpose(1, 2)
-        if within is None or frames <= within or not settings.decode_provisional:
+        step = frames if within is None else within
+        located = self._locates(settings, features.key.device)
+        if not settings.decode_provisional or (frames <= step and not located):
             with clock("memory_read"):
                 readouts = (
                     progressive_read(query_key, memory, interval=within, top_k=settings.top_k)
@@ -185,15 +192,16 @@ class PCVOS(nn.Module):
         for sample, first in enumerate(range(0, features.key.shape[0], frames)):
             with clock("memory_read"):
                 readers = [
-                    ProgressiveReader(
+                    self._reader(
                         query_key[sample : sample + 1],
                         memory.sample(sample),
-                        provisional=(frames - 1) // within,
+                        provisional=(frames - 1) // step,
+                        settings=settings,
                     )
                     for memory in memories
                 ]
-            for start in range(0, frames, within):
-                end = min(start + within, frames)
+            for start in range(0, frames, step):
+                end = min(start + step, frames)
                 part = features.part(slice(first + start, first + end))
                 with clock("memory_read"):
                     readouts = (reader.read(start, end, top_k=settings.top_k) for reader in readers)
@@ -217,6 +225,26 @@ class PCVOS(nn.Module):
                     for reader, value in zip(readers, values.split(objects, dim=1), strict=True):
                         reader.remember(end - 1, value)
 
+    def _locates(self, settings: InferenceConfig, device: torch.device) -> bool:
+        # Elsewhere many small pieces of work are slower than a large one.
+        return settings.locate_objects and self.decoder.mask_block > 0 and device.type == "cpu"
+
+    def _reader(
+        self, query_key: Tensor, memory: Memory, *, provisional: int, settings: InferenceConfig
+    ) -> ProgressiveReader:
+        if not self._locates(settings, query_key.device):
+            return ProgressiveReader(query_key, memory, provisional=provisional)
+        block = self.decoder.mask_block
+        refines = self.refinement is not None and settings.refinement
+        window = self.refinement.window[1:] if self.refinement is not None and refines else (1, 1)
+        return LocatedReader(
+            query_key,
+            memory,
+            provisional=provisional,
+            masks=own_masks(block),
+            needed=partial(needed_cells, mask_block=block, window=window),
+        )
+
     def _decode(
         self,
         features: KeyFeatures,
@@ -226,11 +254,9 @@ class PCVOS(nn.Module):
         clock: StageClock,
     ) -> Iterator[Tensor]:
         """Refine a readout ``(B, K, C_v, T, h, w)`` and decode it; yields as ``segment_frames``."""
-        # Elsewhere many small pieces of work are slower than a large one.
-        located = settings.locate_objects and readout.device.type == "cpu"
-        block = self.decoder.mask_block
+        located = self._locates(settings, readout.device)
         with clock("refinement"):
-            where = find_whereabouts(readout, block) if located and block else None
+            where = find_whereabouts(readout, self.decoder.mask_block) if located else None
             refined = self._refine(features, readout, where, settings)
         # (B, K, C_v, T, h, w) -> (B * T, K, C_v, h, w), a frame's objects adjoining
         by_frame = readout.permute(0, 3, 1, 2, 4, 5).flatten(0, 1)

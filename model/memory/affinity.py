@@ -71,11 +71,27 @@ def nearest(query: Tensor, keys: Tensor, length: int, count: int) -> tuple[Tenso
             _largest_of_groups(block.detach(), seen.detach(), tile, room, largest)
             _, chosen = _best(largest, count, ordered=False)
             candidates = _columns(chosen, seen.shape[0], tile)
-            products = _products_at(block, seen, candidates, tracked=tracked)
+            products = products_at(block, seen, candidates, tracked=tracked)
             top = products.topk(count, dim=1)
             best_of_parts.append((top.values, candidates.gather(1, top.indices) + start))
         found.append(_best_of(best_of_parts, count))
     return joined(values for values, _ in found), joined(locations for _, locations in found)
+
+
+def largest(query: Tensor, keys: Tensor) -> Tensor:
+    """Return the largest product of each query with any of the keys, ``(M,)``.
+
+    Args:
+        query: ``(M, C)`` float32.
+        keys: ``(n, C)`` float32; with none of them it is the lowest number there is.
+    """
+    found = query.new_full((len(query),), torch.finfo(query.dtype).min)
+    room = query.new_empty(len(query) * min(TILE, len(keys)))
+    for tile in keys.split(TILE) if len(keys) else ():
+        product = room[: len(query) * len(tile)].view(len(query), len(tile))
+        torch.mm(query, tile.t(), out=product)
+        torch.maximum(found, product.amax(1), out=found)
+    return found
 
 
 def _best(similarity: Tensor, count: int, *, ordered: bool = True) -> tuple[Tensor, Tensor]:
@@ -129,8 +145,11 @@ def _columns(groups: Tensor, length: int, tile: int) -> Tensor:
     return (first[..., None] + stride[..., None] * steps).flatten(1)
 
 
-def _products_at(query: Tensor, keys: Tensor, rows: Tensor, *, tracked: bool) -> Tensor:
-    """Return the products of query i with the keys in ``rows[i]``, ``(m, c)``."""
+def products_at(query: Tensor, keys: Tensor, rows: Tensor, *, tracked: bool = False) -> Tensor:
+    """Return the products of query i with the keys in ``rows[i]``, ``(m, c)``.
+
+    Gradients flow where they are ``tracked``, which takes longer on a CPU.
+    """
     if tracked or query.device.type != "cpu":
         return torch.bmm(keys[rows], query[..., None]).squeeze(-1)
     # A sixth of the time, as no row is copied: 160 each of 1,620 queries are 67 MB.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.memory.affinity import GROUP, nearest
+from model.memory.affinity import GROUP, largest, nearest, products_at
 from model.ops.joining import joined
 
 BLOCK_ELEMENTS = 1 << 22
@@ -36,7 +36,7 @@ class MemoryReader:
             locations lose, in units of the softmax's exponent.
         usage: ``(n,)`` float32 with n <= N: to each of the first n memory locations the
             affinity is added that all query locations together gave it. Every query
-            location gives 1, to all it reads. ``None`` counts nothing.
+            location that is read gives 1, to all it reads. ``None`` counts nothing.
         room: How many locations will be remembered, at most.
 
     Raises:
@@ -94,21 +94,27 @@ class MemoryReader:
     def read(self, start: int, end: int, *, top_k: int | None = None) -> Tensor:
         """Read a value for the query locations from ``start`` to before ``end``.
 
+        Arguments and result as ``read_at``.
+        """
+        return self.read_at(slice(start, end), top_k=top_k)
+
+    def read_at(self, cells: slice | Tensor, *, top_k: int | None = None) -> Tensor:
+        """Read a value for m query locations.
+
         Args:
-            start: The first.
-            end: The one after the last.
+            cells: Which; indices ``(m,)`` int64 or a range of them.
             top_k: Keep the ``top_k`` best matches of each query location and renormalise
                 over them. ``None``, or a value of N or more, keeps all.
 
         Returns:
-            The readout, ``(B, K, C_v, end - start)``. Every element is a convex combination
+            The readout, ``(B, K, C_v, m)``. Every element is a convex combination
             of values.
 
         Raises:
             ValueError: If ``top_k`` is below 1.
 
         Note:
-            Time is ``O(B * N * M * C_k)`` for the affinity; a 480p frame adds 1620 locations
+            Time is ``O(B * N * m * C_k)`` for the affinity; a 480p frame adds 1620 locations
             (30 x 54 at stride 16) to N.
         """
         if top_k is not None and top_k < 1:
@@ -119,9 +125,9 @@ class MemoryReader:
                 self._read_all(sample, query)
                 if top_k is None or top_k >= self._length
                 else self._read_best(sample, query, top_k)
-                for sample, query in enumerate(self._query[:, start:end])
+                for sample, query in enumerate(self._query[:, cells])
             ]
-        read = torch.stack(samples).to(self._value_type)  # (B, M, K * C_v)
+        read = torch.stack(samples).to(self._value_type)  # (B, m, K * C_v)
         return read.unflatten(2, self._value_shape).permute(0, 2, 3, 1)
 
     def remember(self, start: int, end: int, value: Tensor) -> None:
@@ -142,6 +148,32 @@ class MemoryReader:
         rows = value.permute(0, 3, 1, 2).flatten(2).float()
         before = self._later_values
         self._later_values = rows if before is None else torch.cat((before, rows), dim=1)
+
+    def keys(self, rows: Tensor) -> Tensor:
+        """Return keys of the first sample's memory as ``resembles`` takes them."""
+        return self._keys[0, rows]
+
+    @property
+    def length(self) -> int:
+        """Locations in the memory, N and those remembered."""
+        return self._length
+
+    def resembles(self, start: int, end: int, keys: Tensor, near: Tensor, *, gap: float) -> Tensor:
+        """Return which query locations resemble one of some keys almost as much as others.
+
+        Args:
+            start: The first query location of the first sample.
+            end: The one after the last.
+            keys: ``(o, C_k + 1)``, as ``keys`` gives them.
+            near: ``(end - start, c)`` int64, the others: memory locations by query location.
+            gap: How much less, in units of the softmax's exponent.
+
+        Returns:
+            ``(end - start,)`` bool.
+        """
+        query = self._query[0, start:end]
+        others = products_at(query, self._keys[0, : self._length], near).amax(1)
+        return (largest(query, keys) - others) * self._scale > -gap
 
     def _read_best(self, sample: int, query: Tensor, top_k: int) -> Tensor:
         """Return ``(m, K * C_v)`` for queries ``(m, C_k + 1)``."""

@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from model.network.decoder import Decoder
 from model.network.refinement import IntraClipRefinement
+from model.ops.masks import own_masks
 
 SUPPORT = 0.05
 """A cell belongs to an object's whereabouts where its propagated mask reaches this."""
@@ -77,8 +79,7 @@ def find_whereabouts(readout: Tensor, mask_block: int) -> Whereabouts:
     Returns:
         The boxes in ``B * T`` frames.
     """
-    squares = mask_block**2
-    masks = readout[:, :, -2 * squares : -squares].amax(2)  # (B, K, T, h, w)
+    masks = readout[:, :, own_masks(mask_block)].amax(2)  # (B, K, T, h, w)
     found = (masks >= SUPPORT).transpose(1, 2).flatten(0, 1).cpu().numpy()
     return [[_box_around(cells) for cells in frame] for frame in found]
 
@@ -94,6 +95,26 @@ def _box_around(cells: NDArray[np.bool_]) -> CellBox | None:
         max(0, int(columns[0]) - CONTEXT),
         min(width, int(columns[-1]) + 1 + CONTEXT),
     )
+
+
+def needed_cells(readout: Tensor, mask_block: int, window: tuple[int, int]) -> Tensor:
+    """Return which cells refinement and decoder will look at.
+
+    Args:
+        readout: As ``find_whereabouts``, of one sample.
+        mask_block: Likewise.
+        window: Rows and columns of the windows that are refined; 1 and 1 without refinement.
+
+    Returns:
+        ``(T, h, w)`` bool, on the CPU.
+    """
+    frames, height, width = readout.shape[3:]
+    where = find_whereabouts(readout, mask_block)
+    cells = torch.zeros((frames, height, width), dtype=torch.bool)
+    for boxes in zip(*where, strict=True):  # By object: its windows are those of all frames.
+        if found := [box for box in boxes if box is not None]:
+            CellBox.around(found).aligned(*window, (height, width)).cut(cells)[:] = True
+    return cells
 
 
 def refine_whereabouts(

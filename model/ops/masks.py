@@ -40,6 +40,14 @@ def masks_to_cells(masks: Tensor, *, stride: int, block: int) -> Tensor:
     return functional.pixel_unshuffle(pooled, block)
 
 
+def own_masks(block: int) -> slice:
+    """Return where among a value's channels an object's mask is, as ``block ** 2`` of them.
+
+    The last as many are the others'.
+    """
+    return slice(-2 * block**2, -(block**2))
+
+
 def cells_to_masks(cells: Tensor, *, block: int) -> Tensor:
     """Unfold channels into pixels: ``(B, C * block ** 2, h, w)`` to ``(B, C, 4h, 4w)`` for 4."""
     return functional.pixel_shuffle(cells, block)
