@@ -1,9 +1,10 @@
-"""ONNX Runtime runs the key encoder and the decoder, which are most of the time on a CPU.
+"""ONNX Runtime runs the encoders and the decoder, which are most of the time on a CPU.
 
 What runs is an export of the same modules, made when a network starts: one forward path, and
 nothing to keep in step. ``with_onnxruntime`` puts the exported parts where the modules were;
 ``PCVOS.segment_clip`` and the segmenter do not know which engine runs. The rest (memory read,
-refinement, value encoder) stays in torch; ``docs/decisions.md`` says what each would give.
+refinement, the paper's value encoder) stays in torch; ``docs/decisions.md`` says what each would
+give.
 
 An export holds for fixed shapes, which lets the runtime choose layouts and fold all that does
 not depend on pixels. Only where objects are decoded in boxes of their own are the sides of those
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from model.errors import EngineError, OutOfMemoryError
 from model.network.backbones import Trunk
 from model.network.decoder import Decoder
-from model.network.encoders import KeyEncoder
+from model.network.encoders import KeyEncoder, SharedValueEncoder
 from model.ops.joining import joined
 from model.pcvos import PCVOS
 from model.types import KeyFeatures
@@ -35,9 +36,10 @@ if TYPE_CHECKING:
 
 MAX_SESSIONS = 6
 """Exports kept in a process, the least recently used given up first. A network needs one and
-one more for each number of objects that are decoded together; videos of one size share them."""
+one or two more for each number of objects; videos of one size share them."""
 
 _OPSET = 17
+_POINTWISE_CHANNELS = "mlas.nchwc_pointwise_conv_max_input_channel_batch"
 _FATAL = 4  # Log level: what goes wrong is an exception; only the shell writes to a terminal.
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "bad_alloc", "Failed to allocate memory")
 
@@ -72,7 +74,10 @@ def _require_onnxruntime() -> None:
 def with_onnxruntime(
     model: PCVOS, *, threads: int, weights: str = "", warm_up: tuple[int, int, int] | None = None
 ) -> PCVOS:
-    """Return a network whose key encoder and decoder run in ONNX Runtime.
+    """Return a network whose encoders and decoder run in ONNX Runtime.
+
+    The paper's value encoder, a trunk of its own, stays in torch: it takes 2 s to export and
+    would save 16 ms a frame.
 
     Args:
         model: In evaluation mode, on the CPU; its parts are shared, not copied.
@@ -97,7 +102,11 @@ def with_onnxruntime(
         key_encoder=cast(
             KeyEncoder, OnnxKeyEncoder(model.key_encoder, threads=threads, identity=identity)
         ),
-        value_encoder=model.value_encoder,
+        value_encoder=(
+            OnnxValueEncoder(model.value_encoder, threads=threads, identity=identity)
+            if isinstance(model.value_encoder, SharedValueEncoder)
+            else model.value_encoder
+        ),
         refinement=model.refinement,
         decoder=cast(Decoder, OnnxDecoder(model.decoder, threads=threads, identity=identity)),
     ).eval()
@@ -112,6 +121,8 @@ def _warm_up(model: PCVOS, objects: int, height: int, width: int) -> None:
     value_width: int = model.value_encoder.width  # type: ignore[assignment]
     readout = torch.zeros(1, objects, value_width, *features.key.shape[-2:])
     model.decoder(readout, readout, features.query_value, features.f8, features.f4)
+    if not model.value_encoder.looks_at_frames:
+        model.encode_value(None, features, torch.zeros(1, objects, height, width))
 
 
 class OnnxKeyEncoder(nn.Module):
@@ -167,6 +178,32 @@ class OnnxDecoder(nn.Module):
         return joined(self._export.run(*frame)[0] for frame in frames)
 
 
+class OnnxValueEncoder(nn.Module):
+    """Stands in for a ``SharedValueEncoder``, one frame with all its objects at a time.
+
+    Args:
+        encoder: The module that is exported.
+        threads: CPU threads.
+        identity: Of the weights, for sharing exports.
+    """
+
+    looks_at_frames = False
+
+    def __init__(self, encoder: SharedValueEncoder, *, threads: int, identity: Hashable) -> None:
+        super().__init__()
+        self.width = encoder.width
+        self._export = _Export(
+            _ValueGraph(encoder), (identity, "value encoder", threads), threads=threads
+        )
+
+    def forward(self, frames: Tensor | None, features: KeyFeatures, probs: Tensor) -> Tensor:
+        """Encode masks; see ``ValueEncoder``."""
+        del frames
+        inputs = (features.f16, features.f8, probs)
+        parts = zip(*(tensor.split(1) for tensor in inputs), strict=True)
+        return joined(self._export.run(*part)[0] for part in parts)
+
+
 class OnnxFineTrunk:
     """Stands in for ``trunk.fine`` in training, where those layers never change.
 
@@ -212,6 +249,15 @@ def _features(outputs: tuple[Tensor, ...]) -> KeyFeatures:
     """Read what a ``_KeyGraph`` returns."""
     key, query_value, f16, f8, f4, *local_key = outputs
     return KeyFeatures(key, local_key[0] if local_key else None, query_value, f16, f8, f4)
+
+
+class _ValueGraph(nn.Module):
+    def __init__(self, encoder: SharedValueEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, f16: Tensor, f8: Tensor, probs: Tensor) -> tuple[Tensor, ...]:
+        return (self.encoder.from_features(f16, f8, probs),)
 
 
 class _DecoderGraph(nn.Module):
@@ -306,6 +352,8 @@ def _open_session(
         options.enable_mem_pattern = False
         # Threads that wait by spinning hold up torch's, which work in between.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # 128 by itself: lite's key encoder takes 3 to 5 % longer.
+        options.add_session_config_entry(_POINTWISE_CHANNELS, "64")
         return onnxruntime.InferenceSession(
             graph.getvalue(), options, providers=["CPUExecutionProvider"]
         )

@@ -159,6 +159,10 @@ class SharedValueEncoder(nn.Module):
     def forward(self, frames: Tensor | None, features: KeyFeatures, probs: Tensor) -> Tensor:
         """Encode masks; see ``ValueEncoder``. What frames show is in the features."""
         del frames
+        return self.from_features(features.f16, features.f8, probs)
+
+    def from_features(self, f16: Tensor, f8: Tensor, probs: Tensor) -> Tensor:
+        """Encode masks by the key features at strides 16 and 8, all that is looked at."""
         batch, objects = probs.shape[:2]
         # To a sub-block of stride 8 first: whole masks are four times as many pixels to pass over.
         small = functional.avg_pool2d(probs, 8 // self.block)
@@ -168,14 +172,12 @@ class SharedValueEncoder(nn.Module):
         fine_masks = masks_to_cells(pair, stride=self.block, block=self.block)
         # What frames show is convolved once for all objects.
         fine = add_shared(
-            convolve_part(self.fine, fine_masks, channels(features.f8), bias=False),
-            convolve_part(self.fine, features.f8, 0, bias=True),
+            convolve_part(self.fine, fine_masks, channels(f8), bias=False),
+            convolve_part(self.fine, f8, 0, bias=True),
         ).relu()
         x = add_shared(
-            convolve_part(
-                self.coarse, torch.cat((masks, fine), dim=1), channels(features.f16), bias=False
-            ),
-            convolve_part(self.coarse, features.f16, 0, bias=True),
+            convolve_part(self.coarse, torch.cat((masks, fine), dim=1), channels(f16), bias=False),
+            convolve_part(self.coarse, f16, 0, bias=True),
         )
         value = torch.cat((self.block1(x), masks), dim=1)
         return value.unflatten(0, (batch, objects))

@@ -4,7 +4,7 @@ A readout that carries propagated masks (``Decoder.mask_block``) says before any
 cells resemble a part of the object in the memory. Elsewhere there is nothing to refine or to
 decode, so both shrink from the frame to the object. Not in the paper, whose readouts carry none.
 
-In the first 21 frames of six DAVIS sequences no pixel that the whole frame's decoding gave to the
+In the first 41 frames of six DAVIS sequences no pixel that the whole frame's decoding gave to the
 object lay outside of the boxes (``docs/decisions.md``).
 """
 
@@ -20,10 +20,10 @@ from model.network.decoder import Decoder
 from model.network.refinement import IntraClipRefinement
 from model.ops.masks import own_masks
 
-SUPPORT = 0.05
+SUPPORT = 0.1
 """A cell belongs to an object's whereabouts where its propagated mask reaches this."""
 
-CONTEXT = 2
+CONTEXT = 1
 """Cells around them that are decoded too."""
 
 ABSENT = -10.0
