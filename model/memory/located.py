@@ -58,6 +58,8 @@ class LocatedReader(ProgressiveReader):
         self._seen = self._reader.keys(shown.nonzero()[:, 0])
         self._value_shape = memory.value.shape[1:3]
         self._value_type = memory.value.dtype
+        # What was needed of the frames before will be needed again, and is not asked for.
+        self._before = torch.zeros(self._cells, dtype=torch.bool)
 
     def read(self, start: int, end: int, *, top_k: int | None = None) -> Tensor:
         """Read the frames from ``start`` to before ``end``; zero where nothing is needed.
@@ -65,16 +67,19 @@ class LocatedReader(ProgressiveReader):
         Returns:
             ``(1, K, C_v, end - start, h, w)``.
         """
-        first, last = start * self._cells, end * self._cells
+        frames, first = end - start, start * self._cells
+        found = self._before.repeat(frames)
+        sought = (~found).nonzero()[:, 0]
         newest = self._reader.length - self._cells
-        near = _near(*self._size, self._seen.device).repeat(end - start, 1) + newest
-        found = self._reader.resembles(first, last, self._seen, near, gap=GAP)
+        near = _near(*self._size, sought.device)[sought % self._cells] + newest
+        found[sought] = self._reader.resembles(sought + first, self._seen, near, gap=GAP)
         rows = torch.zeros((len(found), *self._value_shape), dtype=self._value_type)
         # Rows (m, K, C_v), since values are read as such; seen as (1, K, C_v, t, h, w).
-        readout = rows.permute(1, 2, 0).unflatten(-1, (end - start, *self._size))[None]
+        readout = rows.permute(1, 2, 0).unflatten(-1, (frames, *self._size))[None]
         self._read_into(rows, found, first, top_k)
-        more = self._needed(readout).flatten() & ~found
-        self._read_into(rows, more, first, top_k)
+        needed = self._needed(readout)
+        self._read_into(rows, needed.flatten() & ~found, first, top_k)
+        self._before = needed.flatten(1).any(0)
         return readout
 
     def _read_into(self, rows: Tensor, cells: Tensor, first: int, top_k: int | None) -> None:

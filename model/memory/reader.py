@@ -158,20 +158,19 @@ class MemoryReader:
         """Locations in the memory, N and those remembered."""
         return self._length
 
-    def resembles(self, start: int, end: int, keys: Tensor, near: Tensor, *, gap: float) -> Tensor:
+    def resembles(self, cells: Tensor, keys: Tensor, near: Tensor, *, gap: float) -> Tensor:
         """Return which query locations resemble one of some keys almost as much as others.
 
         Args:
-            start: The first query location of the first sample.
-            end: The one after the last.
+            cells: ``(m,)`` int64, query locations of the first sample.
             keys: ``(o, C_k + 1)``, as ``keys`` gives them.
-            near: ``(end - start, c)`` int64, the others: memory locations by query location.
+            near: ``(m, c)`` int64, the others: memory locations by query location.
             gap: How much less, in units of the softmax's exponent.
 
         Returns:
-            ``(end - start,)`` bool.
+            ``(m,)`` bool.
         """
-        query = self._query[0, start:end]
+        query = self._query[0, cells]
         others = products_at(query, self._keys[0, : self._length], near).amax(1)
         return (largest(query, keys) - others) * self._scale > -gap
 
