@@ -93,6 +93,9 @@ class OverlayWriter:
             self._source = _open_source(info)
             self._stream = self._add_video(self._out)
             self._audio = AudioTracks(self._source, self._out, self._notes)
+            # Not with the first frame: the encoder's threads inherit from who starts them, and
+            # the thread of ``BackgroundWriter`` gives way to all others.
+            self._out.start_encoding()
 
     @property
     def notes(self) -> list[str]:

@@ -5,12 +5,15 @@ short and look after the other side each time.
 """
 
 import contextlib
+import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +33,9 @@ POLL_SECONDS = 0.05
 
 PATIENCE_SECONDS = 10.0
 """How long ``close`` waits for a worker that is stuck in a call before it leaves it behind."""
+
+STARVED_SECONDS = 0.5
+"""A frame that takes longer to write is given to a thread that does not give way."""
 
 
 def queue_length(clip_length: int, frame_bytes: int) -> int:
@@ -143,6 +149,11 @@ class BackgroundWriter:
     All calls to the writers happen in the thread, so a writer is never aborted while it
     writes. As a context manager it closes on success and aborts on an error.
 
+    The thread gives way to all others where the system can have it so (Linux): the model's
+    wait for each other dozens of times a frame, so one that must share its core holds up all.
+    What they leave of two cores is enough for the masks of 480p. Where other programs leave
+    nothing, a second thread, which does not give way, takes over.
+
     Args:
         writers: Called in this order for each frame.
         depth: Frames held back at most.
@@ -159,7 +170,10 @@ class BackgroundWriter:
         self._error: BaseException | None = None
         self._finish = threading.Event()
         self._drop = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="pcvos-writer", daemon=True)
+        self._hand_over = threading.Event()
+        self._began: float | None = None  # When the frame that is being written was begun.
+        _start_threads_of_opencv()
+        self._thread = threading.Thread(target=self._give_way, name="pcvos-writer", daemon=True)
         self._thread.start()
 
     @property
@@ -167,9 +181,31 @@ class BackgroundWriter:
         """Whether any writer reads ``probs``."""
         return any(writer.wants_probs for writer in self._writers)
 
-    def _work(self) -> None:
+    def _give_way(self) -> None:
+        with contextlib.suppress(AttributeError, OSError):  # Not Linux, or not allowed.
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        self._work(self._hand_over.is_set)
+
+    def _take_over(self, before: threading.Thread) -> None:
+        before.join()
+        if self._error is None:
+            self._work(lambda: False)
+
+    def _hurry(self) -> None:
+        """Let a thread that does not give way go on, once the one that does has let go."""
+        if not self._hand_over.is_set():
+            self._hand_over.set()
+            # Started here: a thread inherits its class from the one that starts it.
+            self._thread = threading.Thread(
+                target=self._take_over, args=(self._thread,), name="pcvos-writer", daemon=True
+            )
+            self._thread.start()
+
+    def _work(self, handed_over: Callable[[], bool]) -> None:
         try:
-            self._write_all()
+            self._write_all(handed_over)
+            if handed_over():
+                return
             if not self._drop.is_set():
                 for writer in self._writers:
                     writer.close()
@@ -180,8 +216,8 @@ class BackgroundWriter:
             with contextlib.suppress(Exception):  # the first error is the one to report
                 writer.abort()
 
-    def _write_all(self) -> None:
-        while not self._drop.is_set():
+    def _write_all(self, handed_over: Callable[[], bool]) -> None:
+        while not self._drop.is_set() and not handed_over():
             finishing = self._finish.is_set()
             try:
                 job = self._jobs.get(timeout=0 if finishing else POLL_SECONDS)
@@ -192,14 +228,21 @@ class BackgroundWriter:
             if isinstance(job, threading.Event):
                 job.set()
                 continue
+            self._began = time.monotonic()
             if callable(job):
                 job()
-                continue
-            frame, labels, probs = job
-            for writer in self._writers:
-                if writer.wants_probs and probs is None:
-                    continue
-                writer.write(frame, labels, probs if writer.wants_probs else None)
+            else:
+                self._write(*job)
+            self._began = None
+
+    def _write(
+        self, frame: Frame, labels: NDArray[np.int32], probs: NDArray[np.float32] | None
+    ) -> None:
+        for writer in self._writers:
+            if not writer.wants_probs:
+                writer.write(frame, labels, None)
+            elif probs is not None:
+                writer.write(frame, labels, probs)
 
     def submit(
         self, frame: Frame, labels: NDArray[np.int32], probs: NDArray[np.float32] | None
@@ -233,12 +276,18 @@ class BackgroundWriter:
         reached = threading.Event()
         self._put(reached)
         while not reached.wait(POLL_SECONDS):
-            if not self._thread.is_alive() and not reached.is_set():
+            if self._has_ended() and not reached.is_set():
                 self._raise()
 
     def _put(self, job: _Job | threading.Event | Callable[[], None]) -> None:
-        if not _offer(self._jobs, job, lambda: not self._thread.is_alive()):
+        if not _offer(self._jobs, job, self._has_ended):
             self._raise()
+
+    def _has_ended(self) -> bool:
+        began = self._began
+        if began is not None and time.monotonic() - began > STARVED_SECONDS:
+            self._hurry()
+        return not self._thread.is_alive()
 
     def _raise(self) -> None:
         if self._error is not None:
@@ -251,10 +300,11 @@ class BackgroundWriter:
         Raises:
             OutputError: A writer failed; then all have been aborted.
         """
+        self._hurry()  # Nothing else of ours is at work.
         self._finish.set()
         # Nobody waits for this one: it is for the thread, which may be waiting for work.
-        _offer(self._jobs, threading.Event(), lambda: not self._thread.is_alive())
-        while self._thread.is_alive():
+        _offer(self._jobs, threading.Event(), self._has_ended)
+        while not self._has_ended():
             self._thread.join(POLL_SECONDS)
         if self._error is not None:
             raise self._error
@@ -278,6 +328,11 @@ class BackgroundWriter:
             self.close()
         else:
             self.abort()
+
+
+def _start_threads_of_opencv() -> None:
+    # Or the thread that gives way would, and whoever uses OpenCV after it had threads that do.
+    cv2.LUT(np.zeros((1 << 10, 1 << 10), np.uint8), np.zeros(256, np.uint8))
 
 
 def _offer(items: "queue.Queue[T]", item: T, given_up: Callable[[], bool]) -> bool:

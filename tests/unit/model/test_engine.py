@@ -116,6 +116,17 @@ def _probabilities(model: PCVOS) -> tuple[Tensor, list[Tensor]]:
     )
 
 
+@pytest.mark.parametrize("objects", [1, 3])
+@torch.inference_mode()
+def test_the_exported_value_encoder_is_the_value_encoder(model: PCVOS, objects: int) -> None:
+    onnx = with_onnxruntime(model, threads=1)
+    features = model.encode_key(torch.randn(2, 3, 64, 80))
+    probs = torch.rand(2, objects, 64, 80) / objects
+    expected = model.encode_value(None, features, probs)
+    assert_close(onnx.encode_value(None, features, probs), expected)
+    assert onnx.value_encoder.width == model.value_encoder.width
+
+
 def test_a_video_gets_the_same_labels_from_both_engines(model: PCVOS) -> None:
     onnx = with_onnxruntime(model, threads=1)
     probs, labels = _probabilities(onnx)

@@ -13,6 +13,7 @@ from model.network import whereabouts
 from model.network.whereabouts import (
     ABSENT,
     CONTEXT,
+    SUPPORT,
     CellBox,
     decode_whereabouts,
     find_whereabouts,
@@ -49,8 +50,8 @@ def test_a_box_holds_every_cell_with_a_mask_and_its_context() -> None:
     readout = _readout(2, 2, (12, 20), batch=2)
     own = readout[:, :, -2 * SQUARES : -SQUARES]
     own[0, 0, 3, 0, 5, 9] = 0.5
-    own[0, 0, 0, 0, 7, 8] = 0.06
-    own[0, 0, 0, 0, 11, 19] = 0.04  # Less than the support.
+    own[0, 0, 0, 0, 7, 8] = 1.1 * SUPPORT
+    own[0, 0, 0, 0, 11, 19] = 0.9 * SUPPORT  # Less than the support.
     own[0, 1, 15, 1, 0, 19] = 1.0
     own[1, 1, 1, 0] = 1.0
     readout[:, :, -SQUARES:] = 1.0  # Of the others: says nothing about the object.

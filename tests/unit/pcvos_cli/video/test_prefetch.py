@@ -1,5 +1,7 @@
 """prefetch and BackgroundWriter: bounded, in order, errors cross, nothing hangs."""
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -331,3 +333,67 @@ def test_writers_of_scores_are_passed_over_where_there_are_none() -> None:
         sink.submit(frame(1), LABELS, np.zeros((2, 2, 2), np.float32))
     assert soft.calls == [(1, True), "close"]
     assert hard.calls == [(0, False), (1, False), "close"]
+
+
+class _Classes(Recorder):
+    """A writer that notes the scheduling class of its thread, and lingers on some frames."""
+
+    def __init__(self, *, linger_at: int | None = None) -> None:
+        super().__init__()
+        self.linger_at = linger_at
+        self.classes: list[int] = []
+        self.closed_in: int | None = None
+
+    def write(
+        self, frame: Frame, labels: NDArray[np.int32], probs: NDArray[np.float32] | None
+    ) -> None:
+        super().write(frame, labels, probs)
+        self.classes.append(os.sched_getscheduler(0))
+        if frame.index == self.linger_at:
+            time.sleep(0.2)
+
+    def close(self) -> None:
+        super().close()
+        self.closed_in = os.sched_getscheduler(0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has threads that give way")
+def test_the_writers_thread_gives_way_and_no_other_does() -> None:
+    recorder = _Classes()
+    with BackgroundWriter([recorder]) as out:
+        for i in range(3):
+            out.submit(frame(i), LABELS, None)
+        out.flush()
+        assert recorder.classes == [os.SCHED_IDLE] * 3
+    assert recorder.closed_in == os.SCHED_OTHER  # Nothing else is at work by then.
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has threads that give way")
+def test_a_thread_that_does_not_give_way_takes_over_from_one_that_gets_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "STARVED_SECONDS", 0.1)
+    recorder = _Classes(linger_at=1)
+    with BackgroundWriter([recorder], depth=1) as out:
+        for i in range(6):
+            out.submit(frame(i), LABELS, None)
+        out.flush()
+        assert recorder.classes == [os.SCHED_IDLE] * 2 + [os.SCHED_OTHER] * 4
+    assert recorder.calls == [*((i, False) for i in range(6)), "close"]
+
+
+def test_an_error_reaches_the_caller_though_another_thread_was_to_take_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "STARVED_SECONDS", 0.05)
+    recorder = Recorder(fail_at=0)
+    recorder.gate = threading.Event()
+    out = BackgroundWriter([recorder])
+    out.submit(frame(0), LABELS, None)
+    time.sleep(0.1)
+    out.submit(frame(1), LABELS, None)  # Notices that the first one takes too long.
+    recorder.gate.set()
+    with pytest.raises(OutputError, match="disk full"):
+        out.close()
+    assert recorder.calls == ["abort"]

@@ -1,0 +1,104 @@
+"""Reading only where objects can be gives there what reading everywhere gives."""
+
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+
+from model.memory import located
+from model.memory.bank import Memory
+from model.memory.located import LocatedReader
+from model.memory.progressive import ProgressiveReader
+
+SIZE = (9, 12)
+CELLS = SIZE[0] * SIZE[1]
+WIDTH, LEARNED, MASKS = 8, 5, 4  # Channels of keys, of values' first part, of each kind of mask.
+OWN = slice(-2 * MASKS, -MASKS)
+
+
+class Scene(NamedTuple):
+    key: Tensor
+    memory: Memory
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """Two memory frames and a clip of four that look alike, one object at the left."""
+    generator = torch.Generator().manual_seed(5)
+    still = 4 * torch.randn(1, WIDTH, 1, *SIZE, generator=generator)
+    noise = 0.2 * torch.randn(1, WIDTH, 6, *SIZE, generator=generator)
+    key = still + noise
+    value = torch.rand(1, 2, LEARNED + 2 * MASKS, 2 * CELLS, generator=generator)
+    value[:, :, OWN] = 0
+    grid = value.view(1, 2, -1, 2, *SIZE)
+    grid[:, 0, OWN, :, 2:5, 1:4] = 0.9
+    grid[:, 1, OWN, :, 3:6, 2:5] = 0.9
+    memory = Memory(
+        key[:, :, :2].flatten(2), value, torch.tensor([0.3]).repeat(CELLS), torch.zeros(2 * CELLS)
+    )
+    return Scene(key[:, :, 2:], memory)
+
+
+def _with_masks(readout: Tensor) -> Tensor:
+    """Need the cells that show an object, ``(t, h, w)``, and the row of cells below them."""
+    shown = (readout[0, :, OWN] >= 0.1).any(0).any(0)
+    return shown | shown.roll(1, dims=1)
+
+
+@torch.inference_mode()
+def test_what_is_needed_is_read_as_everywhere_and_the_rest_is_zero(scene: Scene) -> None:
+    whole = ProgressiveReader(scene.key, scene.memory, provisional=1)
+    part = LocatedReader(scene.key, scene.memory, provisional=1, masks=OWN, needed=_with_masks)
+    for start, end in ((0, 2), (2, 4)):
+        if start:
+            for reader in (whole, part):
+                reader.remember(start - 1, expected[:, :, :, -1])
+        expected = whole.read(start, end, top_k=6)
+        actual = part.read(start, end, top_k=6)
+        assert actual.shape == expected.shape
+        needed = _with_masks(expected)
+        assert 0.1 < needed.float().mean() < 0.5
+        read = (actual != 0).any(dim=(0, 1, 2))
+        assert read[needed].all()
+        assert read.float().mean() < 0.5
+        torch.testing.assert_close(actual[..., read], expected[..., read], atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_an_object_that_appears_elsewhere_is_found(scene: Scene) -> None:
+    # What was at the left is at the right on the second part of the clip.
+    scene.key[:, :, 2:] = scene.key[:, :, 2:].roll(6, dims=-1)
+    whole = ProgressiveReader(scene.key, scene.memory, provisional=0)
+    part = LocatedReader(scene.key, scene.memory, provisional=0, masks=OWN, needed=_with_masks)
+    for start, end in ((0, 2), (2, 4)):
+        needed = _with_masks(expected := whole.read(start, end, top_k=6))
+        actual = part.read(start, end, top_k=6)
+        torch.testing.assert_close(actual[..., needed], expected[..., needed], atol=1e-5, rtol=0)
+    assert needed[..., 7:].any()
+    assert not needed[..., :6].any()
+
+
+@torch.inference_mode()
+def test_usage_is_counted_where_something_is_read(scene: Scene) -> None:
+    reader = LocatedReader(scene.key, scene.memory, provisional=0, masks=OWN, needed=_with_masks)
+    read = (reader.read(0, 2, top_k=6) != 0).any(dim=(0, 1, 2))
+    assert scene.memory.usage is not None
+    assert scene.memory.usage.sum().item() == pytest.approx(int(read.sum()), rel=1e-4)
+
+
+@torch.inference_mode()
+def test_a_memory_without_objects_is_not_read(scene: Scene) -> None:
+    scene.memory.value[:, :, OWN] = 0
+    reader = LocatedReader(scene.key, scene.memory, provisional=0, masks=OWN, needed=_with_masks)
+    assert not reader.read(0, 4, top_k=6).any()
+    assert scene.memory.usage is not None
+    assert not scene.memory.usage.any()
+
+
+def test_neighbours_end_with_the_frame() -> None:
+    near = located._near(3, 4, torch.device("cpu"))
+    assert near.shape == (12, 9)
+    assert sorted(set(near[0].tolist())) == [0, 1, 4, 5]
+    assert sorted(near[5].tolist()) == [0, 1, 2, 4, 5, 6, 8, 9, 10]
+    assert sorted(set(near[11].tolist())) == [6, 7, 10, 11]
