@@ -226,8 +226,10 @@ class PCVOS(nn.Module):
                         reader.remember(end - 1, value)
 
     def _locates(self, settings: InferenceConfig, device: torch.device) -> bool:
-        # Elsewhere many small pieces of work are slower than a large one.
-        return settings.locate_objects and self.decoder.mask_block > 0 and device.type == "cpu"
+        # On other devices many small pieces of work are slower than a large one, and gradients
+        # are wanted everywhere.
+        possible = self.decoder.mask_block > 0 and not torch.is_grad_enabled()
+        return settings.locate_objects and possible and device.type == "cpu"
 
     def _reader(
         self, query_key: Tensor, memory: Memory, *, provisional: int, settings: InferenceConfig

@@ -70,9 +70,10 @@ class LocatedReader(ProgressiveReader):
         frames, first = end - start, start * self._cells
         found = self._before.repeat(frames)
         sought = (~found).nonzero()[:, 0]
-        newest = self._reader.length - self._cells
-        near = _near(*self._size, sought.device)[sought % self._cells] + newest
-        found[sought] = self._reader.resembles(sought + first, self._seen, near, gap=GAP)
+        if len(sought):
+            newest = self._reader.length - self._cells
+            near = _near(*self._size, sought.device)[sought % self._cells] + newest
+            found[sought] = self._reader.resembles(sought + first, self._seen, near, gap=GAP)
         rows = torch.zeros((len(found), *self._value_shape), dtype=self._value_type)
         # Rows (m, K, C_v), since values are read as such; seen as (1, K, C_v, t, h, w).
         readout = rows.permute(1, 2, 0).unflatten(-1, (frames, *self._size))[None]

@@ -50,8 +50,9 @@ def _with_masks(readout: Tensor) -> Tensor:
 def test_what_is_needed_is_read_as_everywhere_and_the_rest_is_zero(scene: Scene) -> None:
     whole = ProgressiveReader(scene.key, scene.memory, provisional=1)
     part = LocatedReader(scene.key, scene.memory, provisional=1, masks=OWN, needed=_with_masks)
+    expected: Tensor | None = None
     for start, end in ((0, 2), (2, 4)):
-        if start:
+        if expected is not None:
             for reader in (whole, part):
                 reader.remember(start - 1, expected[:, :, :, -1])
         expected = whole.read(start, end, top_k=6)
@@ -94,6 +95,15 @@ def test_a_memory_without_objects_is_not_read(scene: Scene) -> None:
     assert not reader.read(0, 4, top_k=6).any()
     assert scene.memory.usage is not None
     assert not scene.memory.usage.any()
+
+
+@torch.inference_mode()
+def test_frames_smaller_than_a_neighbourhood_are_read(scene: Scene) -> None:
+    small = scene.key[..., :1, :2]
+    memory = Memory(small[:, :, 0].flatten(2), scene.memory.value[..., 25:27])
+    expected = ProgressiveReader(small, memory, provisional=0).read(0, 2, top_k=1)
+    reader = LocatedReader(small, memory, provisional=0, masks=OWN, needed=_with_masks)
+    assert torch.equal(reader.read(0, 2, top_k=1), expected)
 
 
 def test_neighbours_end_with_the_frame() -> None:
