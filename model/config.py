@@ -174,8 +174,9 @@ class InferenceConfig:
         drop_strays: Drop parts of a mask far from the object's body; ``None``: as the
             weights are meant to run.
         decode_provisional: Let provisional memory hold decoded masks; ``None``: likewise.
-        locate_objects: Refine and decode an object only around its propagated mask: on CPUs,
-            and where readouts carry one (``model.network.whereabouts``).
+        locate_objects: Read, refine and decode an object only around its propagated mask: on
+            CPUs, without gradients, and where readouts carry one (``model.network.whereabouts``,
+            ``model.memory.located``).
     """
 
     interval: int = 10
