@@ -1,7 +1,6 @@
 """prefetch and BackgroundWriter: bounded, in order, errors cross, nothing hangs."""
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -335,6 +334,23 @@ def test_writers_of_scores_are_passed_over_where_there_are_none() -> None:
     assert hard.calls == [(0, False), (1, False), "close"]
 
 
+def _can_give_way() -> bool:
+    """Try it, in a thread that ends then: Linux alone can, and some containers forbid it."""
+    managed: list[bool] = []
+
+    def attempt() -> None:
+        try:
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        except (AttributeError, OSError):
+            return
+        managed.append(True)
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    thread.join()
+    return bool(managed)
+
+
 class _Classes(Recorder):
     """A writer that notes the scheduling class of its thread, and lingers on some frames."""
 
@@ -357,8 +373,9 @@ class _Classes(Recorder):
         self.closed_in = os.sched_getscheduler(0)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has threads that give way")
-def test_the_writers_thread_gives_way_and_no_other_does() -> None:
+@pytest.mark.skipif(not _can_give_way(), reason="no thread can give way here")
+def test_the_writers_thread_gives_way_and_no_other_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STARVED_SECONDS", 60)  # Other tests may keep the cores busy.
     recorder = _Classes()
     with BackgroundWriter([recorder]) as out:
         for i in range(3):
@@ -369,7 +386,7 @@ def test_the_writers_thread_gives_way_and_no_other_does() -> None:
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has threads that give way")
+@pytest.mark.skipif(not _can_give_way(), reason="no thread can give way here")
 def test_a_thread_that_does_not_give_way_takes_over_from_one_that_gets_nowhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -379,7 +396,9 @@ def test_a_thread_that_does_not_give_way_takes_over_from_one_that_gets_nowhere(
         for i in range(6):
             out.submit(frame(i), LABELS, None)
         out.flush()
-        assert recorder.classes == [os.SCHED_IDLE] * 2 + [os.SCHED_OTHER] * 4
+        # Other tests may keep the cores so busy that it is relieved of the first frame already.
+        assert recorder.classes[0] == os.SCHED_IDLE
+        assert recorder.classes[2:] == [os.SCHED_OTHER] * 4
     assert recorder.calls == [*((i, False) for i in range(6)), "close"]
 
 
