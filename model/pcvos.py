@@ -237,8 +237,8 @@ class PCVOS(nn.Module):
         if not self._locates(settings, query_key.device):
             return ProgressiveReader(query_key, memory, provisional=provisional)
         block = self.decoder.mask_block
-        refines = self.refinement is not None and settings.refinement
-        window = self.refinement.window[1:] if self.refinement is not None and refines else (1, 1)
+        refinement = self.refinement if settings.refinement else None
+        window = (1, 1) if refinement is None else refinement.window[1:]
         return LocatedReader(
             query_key,
             memory,

@@ -108,13 +108,20 @@ def needed_cells(readout: Tensor, mask_block: int, window: tuple[int, int]) -> T
     Returns:
         ``(T, h, w)`` bool, on the CPU.
     """
-    frames, height, width = readout.shape[3:]
-    where = find_whereabouts(readout, mask_block)
-    cells = torch.zeros((frames, height, width), dtype=torch.bool)
-    for boxes in zip(*where, strict=True):  # By object: its windows are those of all frames.
-        if found := [box for box in boxes if box is not None]:
-            CellBox.around(found).aligned(*window, (height, width)).cut(cells)[:] = True
+    frames, *size = readout.shape[3:]
+    cells = torch.zeros((frames, *size), dtype=torch.bool)
+    for windows in _windows(find_whereabouts(readout, mask_block), window, (size[0], size[1])):
+        if windows is not None:
+            windows.cut(cells)[:] = True
     return cells
+
+
+def _windows(
+    where: Whereabouts, window: tuple[int, int], size: tuple[int, int]
+) -> list[CellBox | None]:
+    """Return, by object, the windows that hold its boxes in all the frames of a sample."""
+    by_object = ([b for b in boxes if b is not None] for boxes in zip(*where, strict=True))
+    return [CellBox.around(found).aligned(*window, size) if found else None for found in by_object]
 
 
 def refine_whereabouts(
@@ -126,15 +133,12 @@ def refine_whereabouts(
     """
     refined = readout.clone()
     _, rows, columns = refinement.window
-    height, width = readout.shape[-2:]
-    samples, objects, _, frames = readout.shape[:4]
+    samples, _, _, frames, height, width = readout.shape
     for b in range(samples):
         of_sample = whereabouts[b * frames : (b + 1) * frames]
-        for k in range(objects):
-            boxes = [box for frame in of_sample if (box := frame[k]) is not None]
-            if not boxes:
+        for k, windows in enumerate(_windows(of_sample, (rows, columns), (height, width))):
+            if windows is None:
                 continue
-            windows = CellBox.around(boxes).aligned(rows, columns, (height, width))
             one = slice(b, b + 1), slice(k, k + 1)
             windows.cut(refined[one])[:] = refinement(
                 windows.cut(local_key[b : b + 1]), windows.cut(readout[one])
