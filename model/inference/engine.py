@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 MAX_SESSIONS = 6
 """Exports kept in a process, the least recently used given up first. A network needs one and
-one or two more for each number of objects; videos of one size share them."""
+one more for each number of objects (lite one for its decoder, too); videos of one size share
+them."""
 
 _OPSET = 17
 _POINTWISE_CHANNELS = "mlas.nchwc_pointwise_conv_max_input_channel_batch"
@@ -119,7 +120,9 @@ def with_onnxruntime(
 def _warm_up(model: PCVOS, objects: int, height: int, width: int) -> None:
     features = model.encode_key(torch.zeros(1, 3, height, width))
     value_width: int = model.value_encoder.width  # type: ignore[assignment]
-    readout = torch.zeros(1, objects, value_width, *features.key.shape[-2:])
+    # One by one where each has a box of its own.
+    at_once = 1 if model.decoder.mask_block else objects
+    readout = torch.zeros(1, at_once, value_width, *features.key.shape[-2:])
     model.decoder(readout, readout, features.query_value, features.f8, features.f4)
     if not model.value_encoder.looks_at_frames:
         model.encode_value(None, features, torch.zeros(1, objects, height, width))
@@ -173,9 +176,7 @@ class OnnxDecoder(nn.Module):
         self, readout: Tensor, refined: Tensor, query_value: Tensor, f8: Tensor, f4: Tensor
     ) -> Tensor:
         """Decode the objects of some frames, as ``Decoder`` does."""
-        inputs = (readout, refined, query_value, f8, f4)
-        frames = zip(*(tensor.split(1) for tensor in inputs), strict=True)
-        return joined(self._export.run(*frame)[0] for frame in frames)
+        return self._export.run_by_frame(readout, refined, query_value, f8, f4)
 
 
 class OnnxValueEncoder(nn.Module):
@@ -199,9 +200,7 @@ class OnnxValueEncoder(nn.Module):
     def forward(self, frames: Tensor | None, features: KeyFeatures, probs: Tensor) -> Tensor:
         """Encode masks; see ``ValueEncoder``."""
         del frames
-        inputs = (features.f16, features.f8, probs)
-        parts = zip(*(tensor.split(1) for tensor in inputs), strict=True)
-        return joined(self._export.run(*part)[0] for part in parts)
+        return self._export.run_by_frame(features.f16, features.f8, probs)
 
 
 class OnnxFineTrunk:
@@ -295,6 +294,11 @@ class _Export:
             return tuple(torch.from_numpy(array) for array in session.run(None, feed))
         except Exception as error:  # The runtime raises classes of its own.
             raise _known(error) from error
+
+    def run_by_frame(self, *inputs: Tensor) -> Tensor:
+        """Return the one output of a module that is given B frames, run frame by frame."""
+        frames = zip(*(tensor.split(1) for tensor in inputs), strict=True)
+        return joined(self.run(*frame)[0] for frame in frames)
 
     def _session(self, inputs: tuple[Tensor, ...]) -> "InferenceSession":
         open_axes = self._open_axes or ({},) * len(inputs)

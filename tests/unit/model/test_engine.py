@@ -181,16 +181,18 @@ def test_one_export_of_the_decoder_serves_boxes_of_every_size(model: PCVOS) -> N
     assert len(engine._sessions) == 1
 
 
+@pytest.mark.parametrize("objects", [1, 2])
 def test_warming_up_makes_all_that_the_frames_will_need(
-    model: PCVOS, monkeypatch: pytest.MonkeyPatch
+    model: PCVOS, objects: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    onnx = with_onnxruntime(model, threads=1, warm_up=(1, 64, 80))
+    onnx = with_onnxruntime(model, threads=1, warm_up=(objects, 64, 80))
     monkeypatch.setattr(engine, "_open_session", lambda *_: pytest.fail("exported again"))
     labels = torch.zeros(50, 70, dtype=torch.int32)
     labels[10:30, 20:50] = 1
+    labels[10:20, 20:50] = objects
     frames = [torch.zeros(50, 70, 3, dtype=torch.uint8)] * 3
     segmenter = ClipSegmenter(onnx, InferenceConfig(interval=2))
-    references = {0: ReferenceMask(0, labels, (1,))}
+    references = {0: ReferenceMask.from_labels(0, labels)}
     assert sum(len(segmenter.segment(c)) for c in iter_clips(frames, references, interval=2)) == 3
 
 
