@@ -10,7 +10,7 @@ One forward path for training and inference. What differs stands outside: losses
 policy and post-processing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 import torch
@@ -121,7 +121,6 @@ class PCVOS(nn.Module):
         frames: int,
         settings: InferenceConfig,
         images: Images | None = None,
-        decode_at_once: int | None = None,
         clock: StageClock | None = None,
     ) -> Tensor:
         """Segment the frames of a clip together.
@@ -133,39 +132,46 @@ class PCVOS(nn.Module):
             settings: Matching and refinement switches.
             images: ``(B * T, 3, H, W)``; needed where provisional memory is decoded and the
                 value encoder looks at frames.
-            decode_at_once: Frames decoded in one pass; bounds the decoder's memory.
-                ``None``: all.
             clock: Is charged with the stages.
 
         Returns:
             Logits ``(B, K, T, H, W)``, objects in the order of ``memories``.
         """
         passes = self.segment_frames(
-            features,
+            [features],
             memories,
             frames=frames,
             settings=settings,
             images=images,
-            decode_at_once=decode_at_once,
             clock=clock,
         )
         return joined(passes).unflatten(0, (-1, frames)).transpose(1, 2)
 
     def segment_frames(
         self,
-        features: KeyFeatures,
+        features: Iterable[KeyFeatures],
         memories: Sequence[Memory],
         *,
         frames: int,
         settings: InferenceConfig,
         images: Images | None = None,
-        decode_at_once: int | None = None,
         clock: StageClock | None = None,
     ) -> Iterator[Tensor]:
         """Do what ``segment_clip`` does, a pass of the decoder at a time.
 
         Logits of a long clip of many objects take gigabytes; one who needs them frame by
-        frame need not hold them. Arguments as ``segment_clip``.
+        frame need not hold them. Nor need one have the features of all frames: they are taken
+        when they are needed. With decoded provisional memory that is F frames at a time,
+        otherwise all at once.
+
+        Args:
+            features: Key features of the ``B * T`` frames, some frames at a time. As many are
+                decoded in one pass, which bounds the decoder's memory.
+            memories: As ``segment_clip``, like all that follow.
+            frames: T.
+            settings: Matching and refinement switches.
+            images: All of them.
+            clock: Is charged with the stages but that of the features.
 
         Yields:
             Logits ``(b, K, H, W)`` of the next ``b`` of the ``B * T`` frames.
@@ -176,38 +182,42 @@ class PCVOS(nn.Module):
         clock = clock or StageClock()
         settings = settings.for_model(self.config)
         within = settings.within
-        query_key = features.key.unflatten(0, (-1, frames)).transpose(1, 2)
         step = frames if within is None else within
-        located = self._locates(settings, features.key.device)
+        located = self._locates(settings, memories[0].key.device)
         if not settings.decode_provisional or (frames <= step and not located):
+            passes = list(features)
             with clock("memory_read"):
+                key = joined(part.key for part in passes)
+                query_key = key.unflatten(0, (-1, frames)).transpose(1, 2)
                 readouts = (
                     progressive_read(query_key, memory, interval=within, top_k=settings.top_k)
                     for memory in memories
                 )
                 readout = joined(readouts, dim=1)  # All objects, (B, K, C_v, T, h, w).
-            yield from self._decode(features, readout, settings, decode_at_once, clock)
+            yield from self._decode(passes, readout, settings, clock)
             return
         objects = [memory.value.shape[1] for memory in memories]
-        for sample, first in enumerate(range(0, features.key.shape[0], frames)):
-            with clock("memory_read"):
-                readers = [
-                    self._reader(
-                        query_key[sample : sample + 1],
-                        memory.sample(sample),
-                        provisional=(frames - 1) // step,
-                        settings=settings,
-                    )
-                    for memory in memories
-                ]
+        coming = _Coming(features)
+        for sample in range(memories[0].key.shape[0]):
+            readers: list[ProgressiveReader] = []
             for start in range(0, frames, step):
                 end = min(start + step, frames)
-                part = features.part(slice(first + start, first + end))
+                passes = coming.take(end - start)
                 with clock("memory_read"):
-                    readouts = (reader.read(start, end, top_k=settings.top_k) for reader in readers)
+                    query_key = joined(part.key for part in passes).transpose(0, 1)[None]
+                    readers = readers or [
+                        self._reader(
+                            memory.sample(sample),
+                            (query_key.shape[3], query_key.shape[4]),
+                            provisional=(frames - 1) // step,
+                            settings=settings,
+                        )
+                        for memory in memories
+                    ]
+                    readouts = (reader.read(query_key, top_k=settings.top_k) for reader in readers)
                     readout = joined(readouts, dim=1)
                 left = end - start
-                for logits in self._decode(part, readout, settings, decode_at_once, clock):
+                for logits in self._decode(passes, readout, settings, clock):
                     left -= logits.shape[0]
                     # Copied, since who takes the logits may overwrite them.
                     last = logits[-1:].clone() if left == 0 and end < frames else None
@@ -216,14 +226,12 @@ class PCVOS(nn.Module):
                     continue
                 with clock("value_encoder"):
                     merged = soft_aggregate(last.float().sigmoid(), dim=1)
+                    frame = sample * frames + end
                     values = self.encode_value(
-                        images,
-                        part.frame(-1),
-                        merged[:, 1:],
-                        at=slice(first + end - 1, first + end),
+                        images, passes[-1].frame(-1), merged[:, 1:], at=slice(frame - 1, frame)
                     )
                     for reader, value in zip(readers, values.split(objects, dim=1), strict=True):
-                        reader.remember(end - 1, value)
+                        reader.remember(value)
 
     def _locates(self, settings: InferenceConfig, device: torch.device) -> bool:
         # On other devices many small pieces of work are slower than a large one, and gradients
@@ -232,16 +240,16 @@ class PCVOS(nn.Module):
         return settings.locate_objects and possible and device.type == "cpu"
 
     def _reader(
-        self, query_key: Tensor, memory: Memory, *, provisional: int, settings: InferenceConfig
+        self, memory: Memory, size: tuple[int, int], *, provisional: int, settings: InferenceConfig
     ) -> ProgressiveReader:
-        if not self._locates(settings, query_key.device):
-            return ProgressiveReader(query_key, memory, provisional=provisional)
+        if not self._locates(settings, memory.key.device):
+            return ProgressiveReader(memory, size, provisional=provisional)
         block = self.decoder.mask_block
         refinement = self.refinement if settings.refinement else None
         window = (1, 1) if refinement is None else refinement.window[1:]
         return LocatedReader(
-            query_key,
             memory,
+            size,
             provisional=provisional,
             masks=own_masks(block),
             needed=partial(needed_cells, mask_block=block, window=window),
@@ -249,31 +257,30 @@ class PCVOS(nn.Module):
 
     def _decode(
         self,
-        features: KeyFeatures,
+        passes: Sequence[KeyFeatures],
         readout: Tensor,
         settings: InferenceConfig,
-        decode_at_once: int | None,
         clock: StageClock,
     ) -> Iterator[Tensor]:
         """Refine a readout ``(B, K, C_v, T, h, w)`` and decode it; yields as ``segment_frames``."""
         located = self._locates(settings, readout.device)
         with clock("refinement"):
             where = find_whereabouts(readout, self.decoder.mask_block) if located else None
-            refined = self._refine(features, readout, where, settings)
+            refined = self._refine(passes, readout, where, settings)
         # (B, K, C_v, T, h, w) -> (B * T, K, C_v, h, w), a frame's objects adjoining
         by_frame = readout.permute(0, 3, 1, 2, 4, 5).flatten(0, 1)
         refined_by_frame = refined.permute(0, 3, 1, 2, 4, 5).flatten(0, 1)
-        total = by_frame.shape[0]
-        step = decode_at_once or total
-        for i in range(0, total, step):
+        end = 0
+        for features in passes:
             with clock("decoder"):
-                now = slice(i, i + step)
+                now = slice(end, end + len(features))
+                end = now.stop
                 inputs = (
                     by_frame[now],
                     refined_by_frame[now],
-                    features.query_value[now],
-                    features.f8[now],
-                    features.f4[now],
+                    features.query_value,
+                    features.f8,
+                    features.f4,
                 )
                 logits = (
                     self.decoder(*inputs)
@@ -284,16 +291,35 @@ class PCVOS(nn.Module):
 
     def _refine(
         self,
-        features: KeyFeatures,
+        passes: Sequence[KeyFeatures],
         readout: Tensor,
         where: Whereabouts | None,
         settings: InferenceConfig,
     ) -> Tensor:
         """Return the refined readout, or the readout itself where refinement is off."""
-        if self.refinement is None or not settings.refinement or features.local_key is None:
+        local_keys = [part.local_key for part in passes if part.local_key is not None]
+        if self.refinement is None or not settings.refinement or not local_keys:
             return readout
-        local_key = features.local_key.unflatten(0, (-1, readout.shape[3]))
+        local_key = joined(local_keys).unflatten(0, (-1, readout.shape[3]))
         if where is not None:
             return refine_whereabouts(self.refinement, local_key, readout, where)
         refined: Tensor = self.refinement(local_key, readout)
         return refined
+
+
+class _Coming:
+    """Features that come some frames at a time, handed out by another number of frames."""
+
+    def __init__(self, features: Iterable[KeyFeatures]) -> None:
+        self._features = iter(features)
+        self._rest: KeyFeatures | None = None  # Of what came last.
+
+    def take(self, frames: int) -> list[KeyFeatures]:
+        """Return the features of the next frames, as they came or, of the last, a part."""
+        taken: list[KeyFeatures] = []
+        while frames:
+            now = next(self._features) if self._rest is None else self._rest
+            taken.append(now if len(now) <= frames else now.part(slice(0, frames)))
+            self._rest = now.part(slice(frames, None)) if len(now) > frames else None
+            frames -= len(taken[-1])
+        return taken

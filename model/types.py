@@ -5,7 +5,7 @@ h = H / 16 and w = W / 16.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -171,35 +171,9 @@ class KeyFeatures:
             torch.cat([p.f4 for p in parts]),
         )
 
-    @classmethod
-    def collect(cls, parts: Iterable["KeyFeatures"], frames: int) -> "KeyFeatures":
-        """Put the frames of several passes together as they come, without gradients.
-
-        ``join`` needs all parts at once, and so twice the memory.
-
-        Args:
-            parts: Passes of ``frames`` frames together.
-            frames: B of the result.
-        """
-        whole: dict[str, Tensor | None] = {}
-        start = end = 0
-        for part in parts:
-            end = start + part.key.shape[0]
-            if end - start == frames:
-                return part
-            for field in fields(cls):
-                value: Tensor | None = getattr(part, field.name)
-                if value is None:
-                    whole[field.name] = None
-                    continue
-                if field.name not in whole:
-                    whole[field.name] = _room(value, frames)
-                room = whole[field.name]
-                assert room is not None, "a model has local keys on every frame or on none"
-                room[start:end] = value
-            start = end
-        assert end == frames, f"{end} frames came, not {frames}"
-        return cls(**whole)  # type: ignore[arg-type]
+    def __len__(self) -> int:
+        """Return the number of frames, ``B``."""
+        return int(self.key.shape[0])
 
     def frame(self, index: int) -> "KeyFeatures":
         """Return the features of one frame, with ``B`` = 1."""
@@ -211,18 +185,6 @@ class KeyFeatures:
         return KeyFeatures(
             self.key[s], local_key, self.query_value[s], self.f16[s], self.f8[s], self.f4[s]
         )
-
-
-def _room(like: Tensor, frames: int) -> Tensor:
-    """Return an empty tensor of more frames in the same memory format."""
-    last = torch.channels_last
-    keep = not like.is_contiguous() and like.is_contiguous(memory_format=last)
-    return torch.empty(
-        (frames, *like.shape[1:]),
-        dtype=like.dtype,
-        device=like.device,
-        memory_format=last if keep else torch.contiguous_format,
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,8 +154,7 @@ class ClipSegmenter:
 
     def _segment(self, clip: Clip) -> Iterator[ClipPrediction]:
         frames = clip.frames.to(self._device)
-        with self._clock("key_encoder"):
-            features = self._encode_key(frames)
+        features = _ClipFeatures(self._model, frames, self._at_once, self._clock)
         memories = self._bank.memories()
         if memories:
             passes = self._predict(features, frames, memories)
@@ -179,14 +178,8 @@ class ClipSegmenter:
             )
             start = end
 
-    def _encode_key(self, frames: ClipFrames) -> KeyFeatures:
-        """Encode the frames of a clip, a few at a time."""
-        step = self._at_once
-        parts = (frames[i : i + step] for i in range(0, len(frames), step))
-        return KeyFeatures.collect(map(self._model.encode_key, parts), len(frames))
-
     def _predict(
-        self, features: KeyFeatures, frames: ClipFrames, memories: Sequence[Memory]
+        self, features: Iterable[KeyFeatures], frames: ClipFrames, memories: Sequence[Memory]
     ) -> Iterator[Tensor]:
         """Yield ``(K + 1, t, H, W)`` for the objects in the memory, a pass at a time."""
         passes = self._model.segment_frames(
@@ -195,7 +188,6 @@ class ClipSegmenter:
             frames=len(frames),
             settings=self._settings,
             images=frames,
-            decode_at_once=self._at_once,
             clock=self._clock,
         )
         order = self._bank.object_ids()
@@ -230,11 +222,46 @@ class ClipSegmenter:
         return merged
 
     def _remember(
-        self, frames: ClipFrames, features: KeyFeatures, probs: Tensor, *, reference: bool = False
+        self,
+        frames: ClipFrames,
+        features: "_ClipFeatures",
+        probs: Tensor,
+        *,
+        reference: bool = False,
     ) -> None:
         """Add the clip's last frame with masks ``(K, H, W)``, in channel order, to the memory."""
+        last = features.last_frame()
         with self._clock("value_encoder"):
-            last = features.frame(-1)
             values = self._model.encode_value(frames, last, probs[None], at=slice(-1, None))[0]
             by_object = dict(zip(self._registry.object_ids, values, strict=True))
             self._bank.add(last.key[0], by_object, reference=reference)
+
+
+class _ClipFeatures:
+    """Key features of a clip's frames, encoded when they are asked for; iterated once.
+
+    With decoded provisional memory they are asked for F frames at a time, so that no clip's
+    features are held, and its first masks need not wait for its last frame.
+    """
+
+    def __init__(self, model: PCVOS, frames: ClipFrames, at_once: int, clock: StageClock) -> None:
+        self._passes = self._encode(model, frames, at_once, clock)
+        self._last: KeyFeatures | None = None
+
+    def _encode(
+        self, model: PCVOS, frames: ClipFrames, at_once: int, clock: StageClock
+    ) -> Iterator[KeyFeatures]:
+        for start in range(0, len(frames), at_once):
+            with clock("key_encoder"):
+                self._last = model.encode_key(frames[start : start + at_once])
+            yield self._last
+
+    def __iter__(self) -> Iterator[KeyFeatures]:
+        return self._passes
+
+    def last_frame(self) -> KeyFeatures:
+        """Return the features of the clip's last frame; those before are taken."""
+        for _ in self._passes:
+            pass
+        assert self._last is not None, "a clip has frames"
+        return self._last.frame(-1)

@@ -33,8 +33,8 @@ class LocatedReader(ProgressiveReader):
     """Reads a clip as ``ProgressiveReader`` does, but only cells that an object may need.
 
     Args:
-        query_key: ``(1, C_k, T, h, w)``.
-        memory: As ``ProgressiveReader``; its last h * w locations are its newest frame.
+        memory: As ``ProgressiveReader``, B = 1; its last h * w locations are its newest frame.
+        size: ``(h, w)`` of the frames.
         provisional: How many frames will be remembered, at most.
         masks: Where among the C_v channels the objects' own masks are.
         needed: Takes a readout ``(1, K, C_v, t, h, w)`` that is complete wherever there is a
@@ -43,14 +43,14 @@ class LocatedReader(ProgressiveReader):
 
     def __init__(
         self,
-        query_key: Tensor,
         memory: Memory,
+        size: tuple[int, int],
         *,
         provisional: int,
         masks: slice,
         needed: Callable[[Tensor], Tensor],
     ) -> None:
-        super().__init__(query_key, memory, provisional=provisional)
+        super().__init__(memory, size, provisional=provisional)
         self._masks = masks
         self._needed = needed
         # (N,): the objects share what is read.
@@ -61,39 +61,40 @@ class LocatedReader(ProgressiveReader):
         # What was needed of the frames before will be needed again, and is not asked for.
         self._before = torch.zeros(self._cells, dtype=torch.bool)
 
-    def read(self, start: int, end: int, *, top_k: int | None = None) -> Tensor:
-        """Read the frames from ``start`` to before ``end``; zero where nothing is needed.
+    def read(self, query_key: Tensor, *, top_k: int | None = None) -> Tensor:
+        """Read the clip's next frames, ``(1, C_k, t, h, w)``; zero where nothing is needed.
 
         Returns:
-            ``(1, K, C_v, end - start, h, w)``.
+            ``(1, K, C_v, t, h, w)``.
         """
-        frames, first = end - start, start * self._cells
+        frames = query_key.shape[2]
+        self._queries = queries = self._reader.queries(query_key.flatten(2))
         found = self._before.repeat(frames)
         sought = (~found).nonzero()[:, 0]
         if len(sought):
             newest = self._reader.length - self._cells
             near = _near(*self._size, sought.device)[sought % self._cells] + newest
-            found[sought] = self._reader.resembles(sought + first, self._seen, near, gap=GAP)
+            found[sought] = self._reader.resembles(queries[0, sought], self._seen, near, gap=GAP)
         rows = torch.zeros((len(found), *self._value_shape), dtype=self._value_type)
         # Rows (m, K, C_v), since values are read as such; seen as (1, K, C_v, t, h, w).
         readout = rows.permute(1, 2, 0).unflatten(-1, (frames, *self._size))[None]
-        self._read_into(rows, found, first, top_k)
+        self._read_into(rows, queries, found, top_k)
         needed = self._needed(readout)
-        self._read_into(rows, needed.flatten() & ~found, first, top_k)
+        self._read_into(rows, queries, needed.flatten() & ~found, top_k)
         self._before = needed.flatten(1).any(0)
         return readout
 
-    def _read_into(self, rows: Tensor, cells: Tensor, first: int, top_k: int | None) -> None:
-        """Read some of the query locations from ``first`` on: ``cells``, ``(m,)`` bool."""
+    def _read_into(self, rows: Tensor, queries: Tensor, cells: Tensor, top_k: int | None) -> None:
+        """Read some of the queries: ``cells``, ``(m,)`` bool."""
         index = cells.nonzero()[:, 0]
         if len(index):
-            values = self._reader.read_at(index + first, top_k=top_k)
+            values = self._reader.read(queries[:, index], top_k=top_k)
             rows.index_copy_(0, index, values[0].permute(2, 0, 1))
 
-    def remember(self, frame: int, value: Tensor) -> None:
-        """Make a frame provisional memory, with values ``(1, K, C_v, h, w)``."""
+    def remember(self, value: Tensor) -> None:
+        """Make the last frame that was read provisional memory, values ``(1, K, C_v, h, w)``."""
         before = self._reader.length
-        super().remember(frame, value)
+        super().remember(value)
         shown = value[0, :, self._masks].flatten(2).amax((0, 1)) >= TRACE
         new = self._reader.keys(shown.nonzero()[:, 0] + before)
         self._seen = torch.cat((self._seen, new))

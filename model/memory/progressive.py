@@ -14,32 +14,32 @@ class ProgressiveReader:
     ``usage``, which is added to; what provisional memory receives is not counted.
 
     Args:
-        query_key: ``(B, C_k, T, h, w)``.
         memory: ``(B, C_k, N)`` keys and ``(B, K, C_v, N)`` values.
+        size: ``(h, w)`` of the frames.
         provisional: How many frames will be remembered, at most.
     """
 
-    def __init__(self, query_key: Tensor, memory: Memory, *, provisional: int) -> None:
-        self._size = query_key.shape[-2:]
-        self._cells = self._size.numel()
+    def __init__(self, memory: Memory, size: tuple[int, int], *, provisional: int) -> None:
+        self._size = size
+        self._cells = size[0] * size[1]
         self._reader = MemoryReader(
-            query_key.flatten(2),
             memory.key,
             memory.value,
             handicap=memory.handicap,
             usage=memory.usage,
             room=provisional * self._cells,
         )
+        self._queries: Tensor | None = None  # Of what was read last.
 
-    def read(self, start: int, end: int, *, top_k: int | None = None) -> Tensor:
-        """Read the frames from ``start`` to before ``end``; ``(B, K, C_v, end - start, h, w)``."""
-        read = self._reader.read(start * self._cells, end * self._cells, top_k=top_k)
-        return read.unflatten(-1, (end - start, *self._size))
+    def read(self, query_key: Tensor, *, top_k: int | None = None) -> Tensor:
+        """Read the clip's next frames, ``(B, C_k, t, h, w)``; returns ``(B, K, C_v, t, h, w)``."""
+        self._queries = queries = self._reader.queries(query_key.flatten(2))
+        return self._reader.read(queries, top_k=top_k).unflatten(-1, (-1, *self._size))
 
-    def remember(self, frame: int, value: Tensor) -> None:
-        """Make a frame provisional memory, with values ``(B, K, C_v, h, w)``."""
-        start = frame * self._cells
-        self._reader.remember(start, start + self._cells, value.flatten(3))
+    def remember(self, value: Tensor) -> None:
+        """Make the last frame that was read provisional memory, values ``(B, K, C_v, h, w)``."""
+        assert self._queries is not None, "nothing was read"
+        self._reader.remember(self._queries[:, -self._cells :], value.flatten(3))
 
 
 def progressive_read(
@@ -59,13 +59,12 @@ def progressive_read(
     Returns:
         The readout, ``(B, K, C_v, T, h, w)``.
     """
-    frames = query_key.shape[2]
+    frames, height, width = query_key.shape[2:]
     step = frames if interval is None else interval
-    reader = ProgressiveReader(query_key, memory, provisional=(frames - 1) // step)
+    reader = ProgressiveReader(memory, (height, width), provisional=(frames - 1) // step)
     readouts: list[Tensor] = []
-    for start in range(0, frames, step):
-        end = min(start + step, frames)
-        readouts.append(reader.read(start, end, top_k=top_k))
-        if end < frames:
-            reader.remember(end - 1, readouts[-1][:, :, :, -1])
+    for segment in query_key.split(step, dim=2):
+        if readouts:
+            reader.remember(readouts[-1][:, :, :, -1])
+        readouts.append(reader.read(segment, top_k=top_k))
     return joined(readouts, dim=3)

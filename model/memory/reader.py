@@ -15,9 +15,12 @@ BLOCK_ELEMENTS = 1 << 22
 SAFE_MAGNITUDE = 1e4
 """Keys larger than this are scaled down before squaring: float32 overflows at 1e19."""
 
+SATURATED = 1e17
+"""Query keys are cut off here, since squares of larger ones overflow."""
+
 
 class MemoryReader:
-    """Reads values from a memory for the locations of one clip.
+    """Reads values from a memory, for one clip.
 
     Keys are compared by negative squared Euclidean distance divided by ``sqrt(C_k)``
     (STCN, Cheng et al., NeurIPS 2021) and normalised over the memory with a softmax.
@@ -25,11 +28,11 @@ class MemoryReader:
     but no second comparison.
 
     Memory keys are made ready for comparison once for all reads of the clip, beside room for
-    the clip's own keys that are provisionally remembered.
+    the clip's own keys that are provisionally remembered. Query keys are made ready as they
+    come (``queries``).
 
     Args:
-        query_key: ``(B, C_k, M)``, floating point, finite: all locations of the clip.
-        memory_key: ``(B, C_k, N)``, same dtype and device as ``query_key``.
+        memory_key: ``(B, C_k, N)``, floating point, finite.
         memory_value: ``(B, K, C_v, N)``. Read but never modified. Fastest when it is a
             view of a contiguous ``(B, N, K, C_v)``, as ``MemoryBank`` keeps it.
         handicap: ``(n,)`` float32 with n <= N: what the similarities of the first n memory
@@ -40,12 +43,11 @@ class MemoryReader:
         room: How many locations will be remembered, at most.
 
     Raises:
-        ValueError: If key channels or memory lengths disagree, or if the memory is empty.
+        ValueError: If keys and values disagree in number, or if there are none.
     """
 
     def __init__(
         self,
-        query_key: Tensor,
         memory_key: Tensor,
         memory_value: Tensor,
         *,
@@ -53,7 +55,7 @@ class MemoryReader:
         usage: Tensor | None = None,
         room: int = 0,
     ) -> None:
-        _check_shapes(query_key, memory_key, memory_value)
+        _check_memory(memory_key, memory_value)
         batch, width, self._lasting = memory_key.shape
         self._length = self._lasting
         self._usage = usage
@@ -62,24 +64,23 @@ class MemoryReader:
         self._values = memory_value.permute(0, 3, 1, 2).flatten(2)  # (B, N, K * C_v)
         self._later_values: Tensor | None = None  # Of what was remembered.
 
-        query_key, memory_key = query_key.float(), memory_key.float()
+        memory_key = memory_key.float()
         # amax, not max: over a transposed view, as the bank's keys are, max takes 20 times as
         # long.
-        peak = torch.maximum(query_key.detach().abs().amax(), memory_key.detach().abs().amax())
-        shrink = (peak / SAFE_MAGNITUDE).clamp(min=1.0)
-        query_key, memory_key = query_key / shrink, memory_key / shrink
+        peak = memory_key.detach().abs().amax()
+        self._shrink = (peak / SAFE_MAGNITUDE).clamp(min=1.0)
+        memory_key = memory_key / self._shrink
         # Distances do not change when all keys move together, but float32 keeps more of their
         # differences: a seventh of the rounding on the published network, so fewer near ties
         # at the edge of the top k fall the wrong way.
-        centre = memory_key.mean(-1, keepdim=True)
-        query_key, memory_key = query_key - centre, memory_key - centre
+        self._centre = memory_key.mean(-1, keepdim=True)
+        memory_key = memory_key - self._centre
         # Undoes the shrinking after the maximum is taken off; exactly 1 for ordinary keys.
-        self._scale = (shrink * shrink).clamp(max=torch.finfo(torch.float32).max) / math.sqrt(width)
+        squared = (self._shrink * self._shrink).clamp(max=torch.finfo(torch.float32).max)
+        self._scale = squared / math.sqrt(width)
 
         # -|q - m|^2 less |q|^2, which is the same for the whole memory and drops out, as one
-        # product of (2 q, 1) and (m, -|m|^2): adding to it later would be a pass over (M, N).
-        self._query = torch.cat((2 * query_key, torch.ones_like(query_key[:, :1])), 1).mT
-        self._query = self._query.contiguous()  # (B, M, C_k + 1)
+        # product of (2 q, 1) and (m, -|m|^2): adding to it later would be a pass over (m, N).
         whole = -(-(self._lasting + room) // GROUP) * GROUP
         self._keys = memory_key.new_empty((batch, whole, width + 1))  # Rows, as the bank has them.
         self._keys[:, : self._lasting, :width] = memory_key.mT  # A third of the time of cat.
@@ -91,18 +92,32 @@ class MemoryReader:
         # Filling, never among the best.
         self._keys[:, self._lasting :, width] = torch.finfo(torch.float32).min
 
-    def read(self, start: int, end: int, *, top_k: int | None = None) -> Tensor:
-        """Read a value for the query locations from ``start`` to before ``end``.
-
-        Arguments and result as ``read_at``.
-        """
-        return self.read_at(slice(start, end), top_k=top_k)
-
-    def read_at(self, cells: slice | Tensor, *, top_k: int | None = None) -> Tensor:
-        """Read a value for m query locations.
+    def queries(self, key: Tensor) -> Tensor:
+        """Make query keys ready for comparison.
 
         Args:
-            cells: Which; indices ``(m,)`` int64 or a range of them.
+            key: ``(B, C_k, m)``, floating point, finite.
+
+        Returns:
+            ``(B, m, C_k + 1)`` float32.
+
+        Raises:
+            ValueError: If batch or channels are not those of the memory.
+        """
+        if key.shape[:2] != (self._keys.shape[0], self._keys.shape[2] - 1):
+            memory = (self._keys.shape[0], self._keys.shape[2] - 1, self._lasting)
+            raise ValueError(
+                f"query keys {tuple(key.shape)} and memory keys {memory} "
+                "differ in batch or channels"
+            )
+        moved = (key.float() / self._shrink - self._centre).clamp(-SATURATED, SATURATED)
+        return torch.cat((2 * moved, torch.ones_like(moved[:, :1])), 1).mT.contiguous()
+
+    def read(self, queries: Tensor, *, top_k: int | None = None) -> Tensor:
+        """Read a value for each query.
+
+        Args:
+            queries: ``(B, m, C_k + 1)``, as ``queries`` gives them, or some of them.
             top_k: Keep the ``top_k`` best matches of each query location and renormalise
                 over them. ``None``, or a value of N or more, keeps all.
 
@@ -120,28 +135,27 @@ class MemoryReader:
         if top_k is not None and top_k < 1:
             raise ValueError(f"top_k must be at least 1, got {top_k}")
         # Distances are differences of large numbers: half precision would lose them.
-        with torch.autocast(self._query.device.type, enabled=False):
+        with torch.autocast(queries.device.type, enabled=False):
             samples = [
                 self._read_all(sample, query)
                 if top_k is None or top_k >= self._length
                 else self._read_best(sample, query, top_k)
-                for sample, query in enumerate(self._query[:, cells])
+                for sample, query in enumerate(queries)
             ]
         read = torch.stack(samples).to(self._value_type)  # (B, m, K * C_v)
         return read.unflatten(2, self._value_shape).permute(0, 2, 3, 1)
 
-    def remember(self, start: int, end: int, value: Tensor) -> None:
+    def remember(self, queries: Tensor, value: Tensor) -> None:
         """Add query locations to the memory, for the reads that follow.
 
         Args:
-            start: The first.
-            end: The one after the last.
-            value: ``(B, K, C_v, end - start)``, theirs.
+            queries: ``(B, m, C_k + 1)``, as ``queries`` gives them.
+            value: ``(B, K, C_v, m)``, theirs.
         """
-        new = slice(self._length, self._length + end - start)
+        new = slice(self._length, self._length + queries.shape[1])
         if self._keys.requires_grad:
             self._keys = self._keys.clone()  # What was read needs them as they were.
-        key = self._query[:, start:end, :-1] / 2
+        key = queries[..., :-1] / 2
         self._keys[:, new, :-1] = key
         self._keys[:, new, -1] = -(key * key).sum(2)
         self._length = new.stop
@@ -158,11 +172,11 @@ class MemoryReader:
         """Locations in the memory, N and those remembered."""
         return self._length
 
-    def resembles(self, cells: Tensor, keys: Tensor, near: Tensor, *, gap: float) -> Tensor:
+    def resembles(self, queries: Tensor, keys: Tensor, near: Tensor, *, gap: float) -> Tensor:
         """Return which query locations resemble one of some keys almost as much as others.
 
         Args:
-            cells: ``(m,)`` int64, query locations of the first sample.
+            queries: ``(m, C_k + 1)``, of the first sample.
             keys: ``(o, C_k + 1)``, as ``keys`` gives them.
             near: ``(m, c)`` int64, the others: memory locations by query location.
             gap: How much less, in units of the softmax's exponent.
@@ -170,9 +184,8 @@ class MemoryReader:
         Returns:
             ``(m,)`` bool.
         """
-        query = self._query[0, cells]
-        others = products_at(query, self._keys[0, : self._length], near).amax(1)
-        return (largest(query, keys) - others) * self._scale > -gap
+        others = products_at(queries, self._keys[0, : self._length], near).amax(1)
+        return (largest(queries, keys) - others) * self._scale > -gap
 
     def _read_best(self, sample: int, query: Tensor, top_k: int) -> Tensor:
         """Return ``(m, K * C_v)`` for queries ``(m, C_k + 1)``."""
@@ -227,17 +240,12 @@ def read_memory(
     handicap: Tensor | None = None,
     usage: Tensor | None = None,
 ) -> Tensor:
-    """Read once, ``(B, K, C_v, M)``; arguments and errors as ``MemoryReader``."""
-    reader = MemoryReader(query_key, memory_key, memory_value, handicap=handicap, usage=usage)
-    return reader.read(0, query_key.shape[-1], top_k=top_k)
+    """Read once, ``(B, K, C_v, m)``; arguments and errors as ``MemoryReader``."""
+    reader = MemoryReader(memory_key, memory_value, handicap=handicap, usage=usage)
+    return reader.read(reader.queries(query_key), top_k=top_k)
 
 
-def _check_shapes(query_key: Tensor, memory_key: Tensor, memory_value: Tensor) -> None:
-    if query_key.shape[:2] != memory_key.shape[:2]:
-        raise ValueError(
-            f"query keys {tuple(query_key.shape)} and memory keys {tuple(memory_key.shape)} "
-            "differ in batch or channels"
-        )
+def _check_memory(memory_key: Tensor, memory_value: Tensor) -> None:
     if memory_key.shape[-1] != memory_value.shape[-1]:
         raise ValueError(
             f"{memory_key.shape[-1]} memory keys but {memory_value.shape[-1]} memory values"

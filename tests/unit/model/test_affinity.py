@@ -99,23 +99,25 @@ def test_what_is_remembered_is_read_like_memory(top_k: int | None) -> None:
     generator = torch.Generator().manual_seed(2)
     later = [torch.randn(2, 3, 5, n, generator=generator) for n in (2, 3)]
     usage, expected_usage = torch.zeros(17), torch.zeros(17)
-    clip = MemoryReader(query, key, value, usage=usage, room=9)
-    clip.remember(0, 2, later[0])
-    clip.remember(4, 7, later[1])
+    clip = MemoryReader(key, value, usage=usage, room=9)
+    queries = clip.queries(query)
+    clip.remember(queries[:, :2], later[0])
+    clip.remember(queries[:, 4:7], later[1])
     keys = torch.cat((key, query[..., 0:2], query[..., 4:7]), dim=2)
     expected = read_memory(
         query[..., 6:], keys, torch.cat((value, *later), dim=3), top_k=top_k, usage=expected_usage
     )
-    torch.testing.assert_close(clip.read(6, 11, top_k=top_k), expected)
+    torch.testing.assert_close(clip.read(queries[:, 6:], top_k=top_k), expected)
     torch.testing.assert_close(usage, expected_usage)
 
 
 def test_gradients_pass_a_memory_that_grows() -> None:
     query, key, value = (x.requires_grad_() for x in some_memory(1, 1))
-    clip = MemoryReader(query, key, value, room=4)
-    first = clip.read(0, 4)
-    clip.remember(0, 4, first)
-    clip.read(4, 11).square().sum().backward()
+    clip = MemoryReader(key, value, room=4)
+    queries = clip.queries(query)
+    first = clip.read(queries[:, :4])
+    clip.remember(queries[:, :4], first)
+    clip.read(queries[:, 4:]).square().sum().backward()
     for x in (query, key, value):
         assert x.grad is not None
         assert x.grad.abs().sum() > 0
@@ -147,6 +149,18 @@ def test_any_finite_keys_give_a_convex_combination(magnitude: float, top_k: int 
     assert torch.isfinite(read).all()
     assert (read <= value.amax(-1, keepdim=True) + 1e-5).all()
     assert (read >= value.amin(-1, keepdim=True) - 1e-5).all()
+
+
+@pytest.mark.parametrize("top_k", [None, 4])
+def test_queries_that_dwarf_the_memory_overflow_nothing(top_k: int | None) -> None:
+    query, key, value = some_memory()
+    clip = MemoryReader(key, value, room=4)
+    huge = clip.queries(query * 1e37)
+    clip.remember(huge[:, :4], torch.rand(2, 3, 5, 4))
+    for queries in (huge, clip.queries(query)):
+        read = clip.read(queries, top_k=top_k)
+        assert torch.isfinite(read).all()
+        assert read.abs().max() <= max(1, value.abs().max()) + 1e-5
 
 
 def test_huge_keys_pick_the_nearest() -> None:

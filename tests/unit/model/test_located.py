@@ -48,15 +48,15 @@ def _with_masks(readout: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def test_what_is_needed_is_read_as_everywhere_and_the_rest_is_zero(scene: Scene) -> None:
-    whole = ProgressiveReader(scene.key, scene.memory, provisional=1)
-    part = LocatedReader(scene.key, scene.memory, provisional=1, masks=OWN, needed=_with_masks)
+    whole = ProgressiveReader(scene.memory, SIZE, provisional=1)
+    part = LocatedReader(scene.memory, SIZE, provisional=1, masks=OWN, needed=_with_masks)
     expected: Tensor | None = None
     for start, end in ((0, 2), (2, 4)):
         if expected is not None:
             for reader in (whole, part):
-                reader.remember(start - 1, expected[:, :, :, -1])
-        expected = whole.read(start, end, top_k=6)
-        actual = part.read(start, end, top_k=6)
+                reader.remember(expected[:, :, :, -1])
+        expected = whole.read(scene.key[:, :, start:end], top_k=6)
+        actual = part.read(scene.key[:, :, start:end], top_k=6)
         assert actual.shape == expected.shape
         needed = _with_masks(expected)
         assert 0.1 < needed.float().mean() < 0.5
@@ -70,11 +70,11 @@ def test_what_is_needed_is_read_as_everywhere_and_the_rest_is_zero(scene: Scene)
 def test_an_object_that_appears_elsewhere_is_found(scene: Scene) -> None:
     # What was at the left is at the right on the second part of the clip.
     scene.key[:, :, 2:] = scene.key[:, :, 2:].roll(6, dims=-1)
-    whole = ProgressiveReader(scene.key, scene.memory, provisional=0)
-    part = LocatedReader(scene.key, scene.memory, provisional=0, masks=OWN, needed=_with_masks)
+    whole = ProgressiveReader(scene.memory, SIZE, provisional=0)
+    part = LocatedReader(scene.memory, SIZE, provisional=0, masks=OWN, needed=_with_masks)
     for start, end in ((0, 2), (2, 4)):
-        needed = _with_masks(expected := whole.read(start, end, top_k=6))
-        actual = part.read(start, end, top_k=6)
+        needed = _with_masks(expected := whole.read(scene.key[:, :, start:end], top_k=6))
+        actual = part.read(scene.key[:, :, start:end], top_k=6)
         torch.testing.assert_close(actual[..., needed], expected[..., needed], atol=1e-5, rtol=0)
     assert needed[..., 7:].any()
     assert not needed[..., :6].any()
@@ -82,8 +82,8 @@ def test_an_object_that_appears_elsewhere_is_found(scene: Scene) -> None:
 
 @torch.inference_mode()
 def test_usage_is_counted_where_something_is_read(scene: Scene) -> None:
-    reader = LocatedReader(scene.key, scene.memory, provisional=0, masks=OWN, needed=_with_masks)
-    read = (reader.read(0, 2, top_k=6) != 0).any(dim=(0, 1, 2))
+    reader = LocatedReader(scene.memory, SIZE, provisional=0, masks=OWN, needed=_with_masks)
+    read = (reader.read(scene.key[:, :, :2], top_k=6) != 0).any(dim=(0, 1, 2))
     assert scene.memory.usage is not None
     assert scene.memory.usage.sum().item() == pytest.approx(int(read.sum()), rel=1e-4)
 
@@ -91,8 +91,8 @@ def test_usage_is_counted_where_something_is_read(scene: Scene) -> None:
 @torch.inference_mode()
 def test_a_memory_without_objects_is_not_read(scene: Scene) -> None:
     scene.memory.value[:, :, OWN] = 0
-    reader = LocatedReader(scene.key, scene.memory, provisional=0, masks=OWN, needed=_with_masks)
-    assert not reader.read(0, 4, top_k=6).any()
+    reader = LocatedReader(scene.memory, SIZE, provisional=0, masks=OWN, needed=_with_masks)
+    assert not reader.read(scene.key, top_k=6).any()
     assert scene.memory.usage is not None
     assert not scene.memory.usage.any()
 
@@ -101,9 +101,9 @@ def test_a_memory_without_objects_is_not_read(scene: Scene) -> None:
 def test_frames_smaller_than_a_neighbourhood_are_read(scene: Scene) -> None:
     small = scene.key[..., :1, :2]
     memory = Memory(small[:, :, 0].flatten(2), scene.memory.value[..., 25:27])
-    expected = ProgressiveReader(small, memory, provisional=0).read(0, 2, top_k=1)
-    reader = LocatedReader(small, memory, provisional=0, masks=OWN, needed=_with_masks)
-    assert torch.equal(reader.read(0, 2, top_k=1), expected)
+    expected = ProgressiveReader(memory, (1, 2), provisional=0).read(small, top_k=1)
+    reader = LocatedReader(memory, (1, 2), provisional=0, masks=OWN, needed=_with_masks)
+    assert torch.equal(reader.read(small, top_k=1), expected)
 
 
 def test_neighbours_end_with_the_frame() -> None:

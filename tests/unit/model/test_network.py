@@ -1,5 +1,6 @@
 """Encoders, refinement and decoder of both presets, narrow where width does not matter."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -105,8 +106,10 @@ def test_decoding_in_passes_changes_nothing(model: PCVOS) -> None:
     features, memory = clip_inputs(model)
     settings = InferenceConfig(top_k=5, progressive=False)
     whole = model.segment_clip(features, [memory], frames=3, settings=settings)
-    parts = model.segment_clip(features, [memory], frames=3, settings=settings, decode_at_once=2)
-    assert torch.allclose(whole, parts, atol=1e-3)
+    passes = (features.part(slice(0, 2)), features.part(slice(2, 3)))
+    parts = list(model.segment_frames(passes, [memory], frames=3, settings=settings))
+    assert [len(part) for part in parts] == [2, 1]
+    assert torch.allclose(whole[0], torch.cat(parts).transpose(0, 1), atol=1e-3)
 
 
 @torch.inference_mode()
@@ -145,8 +148,9 @@ def test_decoded_provisional_memory_is_what_the_memory_would_hold(model: PCVOS) 
     assert torch.allclose(actual, torch.cat((first, second), 2), atol=1e-3)
 
     overwritten = []
+    frames = map(features.frame, range(3))
     for logits in model.segment_frames(
-        features, [memory], frames=3, settings=settings, images=images, decode_at_once=1
+        frames, [memory], frames=3, settings=settings, images=images
     ):
         overwritten.append(logits.clone())
         logits.fill_(7.0)  # The caller's to overwrite.
@@ -161,6 +165,24 @@ def test_decoded_provisional_memory_is_what_the_memory_would_hold(model: PCVOS) 
     else:
         without = model.segment_clip(features, [memory], frames=3, settings=settings)
         assert torch.equal(without, actual)
+
+
+@torch.inference_mode()
+def test_a_part_needs_the_features_of_its_own_frames_only(model: PCVOS) -> None:
+    features, memory = clip_inputs(model)
+    settings = InferenceConfig(top_k=5, progressive_interval=2, decode_provisional=True)
+    images = torch.randn(3, 3, 64, 96)
+    asked: list[int] = []
+
+    def one_by_one() -> Iterator[KeyFeatures]:
+        for t in range(3):
+            asked.append(t)
+            yield features.frame(t)
+
+    passes = model.segment_frames(
+        one_by_one(), [memory], frames=3, settings=settings, images=images
+    )
+    assert [(len(logits), len(asked)) for logits in passes] == [(1, 2), (1, 2), (1, 3)]
 
 
 @torch.inference_mode()
