@@ -28,6 +28,7 @@ from pcvos_cli.backward import new_segmenter, segment_backward
 from pcvos_cli.decoding import UntilUnreadable, decode, keep_frames
 from pcvos_cli.early_frames import OnFrames, write_again, write_empty
 from pcvos_cli.masks.formats import PLACES, all_channels, open_writers, writer_notes
+from pcvos_cli.masks.label_map import MAX_BYTE
 from pcvos_cli.output_folder import REPORT, OutputFolder, check_refusal
 from pcvos_cli.preparation import Job, device_name, prepare
 from pcvos_cli.run_report import RunPlan, SegmentReport, package_versions, peak_resident_mb
@@ -283,7 +284,8 @@ def _submit(
     clock: StageClock,
 ) -> int:
     """Hand the frames of a clip, which come next in ``waiting``, to the writers; count them."""
-    masks = prediction.labels(plan.source_size)
+    narrow = max(plan.object_ids, default=0) <= MAX_BYTE
+    masks = prediction.labels(plan.source_size, dtype=torch.uint8 if narrow else torch.int32)
     for t in range(len(prediction)):
         with clock("labels"):
             labels = next(masks).numpy()

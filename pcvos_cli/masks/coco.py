@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from pcvos_cli.masks.label_map import LabelMap, as_bytes
 from pcvos_cli.masks.output import make_directory, output_errors, remove, temporary
 from pcvos_cli.video.source import Frame, VideoInfo
 
 VIDEO_ID = 1
 CATEGORY_ID = 1
-MAX_IDS = 256
-"""Ids below this fit a byte."""
 
 
 class RLEWriter:
@@ -67,7 +66,7 @@ class RLEWriter:
     def write(
         self,
         frame: Frame,
-        labels: NDArray[np.int32],
+        labels: LabelMap,
         probs: NDArray[np.float32] | None,  # noqa: ARG002
     ) -> None:
         """Encode one frame.
@@ -180,7 +179,7 @@ class _LastCodes:
         self._labels: Callable[[], object] = lambda: None
         self._codes: dict[int, str] = {}
 
-    def of(self, labels: NDArray[np.int32]) -> dict[int, str]:
+    def of(self, labels: LabelMap) -> dict[int, str]:
         if labels.flags.writeable:  # It may have changed meanwhile.
             return _encode_labels(labels)
         if self._labels() is not labels:
@@ -192,7 +191,7 @@ class _LastCodes:
 _last = threading.local()
 
 
-def encode_labels(labels: NDArray[np.int32]) -> dict[int, str]:
+def encode_labels(labels: LabelMap) -> dict[int, str]:
     """Return the ``counts`` of the COCO RLE of each id in an ``(H, W)`` map, ids ascending.
 
     The same array, passed again, is not encoded again if it is read-only.
@@ -203,11 +202,10 @@ def encode_labels(labels: NDArray[np.int32]) -> dict[int, str]:
     return codes.of(labels)
 
 
-def _encode_labels(labels: NDArray[np.int32]) -> dict[int, str]:
+def _encode_labels(labels: LabelMap) -> dict[int, str]:
     height, width = labels.shape
-    if labels.max(initial=0) < MAX_IDS and labels.min(initial=0) >= 0:
-        labels = labels.astype(np.uint8)  # A quarter of the bytes.
-    pixels = cv2.transpose(labels).ravel()  # RLE runs down the columns.
+    small = as_bytes(labels)
+    pixels = cv2.transpose(labels if small is None else small).ravel()  # RLE runs down the columns.
     # The runs of all objects at once: pycocotools would pass over the frame for each.
     starts = np.concatenate(([0], np.flatnonzero(pixels[1:] != pixels[:-1]) + 1))
     ends = np.append(starts[1:], pixels.size)

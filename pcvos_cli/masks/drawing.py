@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
+from pcvos_cli.masks.label_map import LabelMap, as_bytes
 from pcvos_cli.masks.palette import bright_colour_of
 
 FEW = 8
@@ -17,7 +18,7 @@ OPACITY = 0.45
 """Share of the object's colour in a pixel of the object."""
 
 
-def draw_masks(rgb: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.uint8]:
+def draw_masks(rgb: NDArray[np.uint8], labels: LabelMap) -> NDArray[np.uint8]:
     """Return the frame with translucent objects and their outlines.
 
     An outline is a line in the object's colour with a dark rim, so that it shows on bright
@@ -50,15 +51,15 @@ def draw_masks(rgb: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.
     return drawn
 
 
-def _boxes(labels: NDArray[np.int32]) -> Iterator[tuple[int, tuple[slice, slice]]]:
+def _boxes(labels: LabelMap) -> Iterator[tuple[int, tuple[slice, slice]]]:
     """Yield the id and the rows and columns of each object, ids ascending."""
+    small = as_bytes(labels)
     largest = int(labels.max(initial=0))
-    if largest > FEW:
+    if small is None or largest > FEW:
         for index, box in enumerate(find_objects(labels)):
             if box is not None:
                 yield index + 1, box
         return
-    small = labels.astype(np.uint8)
     for object_id in range(1, largest + 1):
         x, y, width, height = cv2.boundingRect((small == object_id).view(np.uint8))
         if width:

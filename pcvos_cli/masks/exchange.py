@@ -12,6 +12,7 @@ from pycocotools import mask as coco_mask
 
 from model.errors import OutputError
 from pcvos_cli.masks.coco import CATEGORY_ID, bbox_of, encode_labels
+from pcvos_cli.masks.label_map import LabelMap
 from pcvos_cli.masks.label_sources import MOTS_BASE
 from pcvos_cli.masks.output import make_directory, output_errors, remove, temporary, write_whole
 from pcvos_cli.video.source import Frame
@@ -70,7 +71,7 @@ class CocoWriter:
     def write(
         self,
         frame: Frame,
-        labels: NDArray[np.int32],
+        labels: LabelMap,
         probs: NDArray[np.float32] | None,  # noqa: ARG002
     ) -> None:
         """Write the objects of one frame.
@@ -141,7 +142,7 @@ class MotsWriter:
     def write(
         self,
         frame: Frame,
-        labels: NDArray[np.int32],
+        labels: LabelMap,
         probs: NDArray[np.float32] | None,  # noqa: ARG002
     ) -> None:
         """Write one PNG.
@@ -153,7 +154,7 @@ class MotsWriter:
         largest = int(labels.max(initial=0))
         if largest >= MOTS_BASE:
             raise OutputError(f"{path}: object id {largest} does not fit MOTS (1 to 999)")
-        values = np.where(labels > 0, labels + self._base, 0).astype(np.uint16)
+        values = np.where(labels > 0, labels.astype(np.uint16) + self._base, 0).astype(np.uint16)
         write_whole(path, _png(values))
 
     def close(self) -> None:
@@ -187,7 +188,7 @@ class BinaryWriter:
     def write(
         self,
         frame: Frame,
-        labels: NDArray[np.int32],
+        labels: LabelMap,
         probs: NDArray[np.float32] | None,  # noqa: ARG002
     ) -> None:
         """Write one PNG for each object.

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from model.ops.timing import StageClock
 from model.types import ClipPrediction
+from pcvos_cli.masks.label_map import LabelMap
 from pcvos_cli.masks.writers import (
     MaskWriter,
     OverlayWriter,
@@ -36,9 +37,7 @@ class TimedWriter:
         """Whether ``write`` reads ``probs``."""
         return self.writer.wants_probs
 
-    def write(
-        self, frame: Frame, labels: NDArray[np.int32], probs: NDArray[np.float32] | None
-    ) -> None:
+    def write(self, frame: Frame, labels: LabelMap, probs: NDArray[np.float32] | None) -> None:
         """Write one frame; arguments and errors as ``MaskWriter.write``."""
         with self._clock(self._stage):
             self.writer.write(frame, labels, probs)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from pcvos_cli.masks.coco import encode_labels
+from pcvos_cli.masks.label_map import LabelMap
 from pcvos_cli.masks.output import output_errors
 from pcvos_cli.video.source import Frame
 
@@ -42,7 +43,7 @@ class LabelJournal:
     def write(
         self,
         frame: Frame,
-        labels: NDArray[np.int32],
+        labels: LabelMap,
         probs: NDArray[np.float32] | None,  # noqa: ARG002
     ) -> None:
         """Append one frame.
@@ -93,7 +94,7 @@ def read_journal(path: Path, length: int, size: tuple[int, int]) -> Iterator[NDA
             yield unpack_labels(file.readline(), size)
 
 
-def pack_labels(labels: NDArray[np.int32]) -> bytes:
+def pack_labels(labels: LabelMap) -> bytes:
     """Return an ``(H, W)`` id map as one line: ids with their RLE."""
     return json.dumps(encode_labels(labels)).encode("ascii") + b"\n"
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from model.errors import OutputError
 from pcvos_cli.masks.audio import AudioTracks
 from pcvos_cli.masks.drawing import draw_masks
+from pcvos_cli.masks.label_map import LabelMap
 from pcvos_cli.masks.output import make_directory, output_errors, remove, temporary
 from pcvos_cli.video.reader import SCALER_THREADS
 from pcvos_cli.video.source import Frame, VideoInfo
@@ -150,7 +151,7 @@ class OverlayWriter:
     def write(
         self,
         frame: Frame,
-        labels: NDArray[np.int32],
+        labels: LabelMap,
         probs: NDArray[np.float32] | None,  # noqa: ARG002
     ) -> None:
         """Draw and encode one frame.

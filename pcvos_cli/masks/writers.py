@@ -11,6 +11,7 @@ from PIL import Image
 
 from model.errors import OutputError
 from pcvos_cli.masks.coco import RLEWriter
+from pcvos_cli.masks.label_map import LabelMap, as_bytes
 from pcvos_cli.masks.output import make_directory, write_whole
 from pcvos_cli.masks.overlay import OverlayWriter
 from pcvos_cli.masks.palette import MAX_PALETTE_ID, voc_palette
@@ -26,9 +27,7 @@ _ZLIB_RLE = 3
 class MaskWriter(Protocol):
     """One output format. ``write`` is called once a frame, in order."""
 
-    def write(
-        self, frame: Frame, labels: NDArray[np.int32], probs: NDArray[np.float32] | None
-    ) -> None:
+    def write(self, frame: Frame, labels: LabelMap, probs: NDArray[np.float32] | None) -> None:
         """Write one frame.
 
         Args:
@@ -79,7 +78,7 @@ class PaletteWriter:
     def write(
         self,
         frame: Frame,
-        labels: NDArray[np.int32],
+        labels: LabelMap,
         probs: NDArray[np.float32] | None,  # noqa: ARG002
     ) -> None:
         """Write one PNG.
@@ -87,14 +86,15 @@ class PaletteWriter:
         Raises:
             OutputError: It cannot be written, or an id is above 255.
         """
-        largest = int(labels.max(initial=0))
         path = self._directory / f"{frame.name}.png"
-        if largest > MAX_PALETTE_ID:
+        small = as_bytes(labels)
+        if small is None:
             raise OutputError(
-                f"{path}: object id {largest} does not fit a palette PNG (0 to {MAX_PALETTE_ID})",
+                f"{path}: object id {labels.max()} does not fit a palette PNG "
+                f"(0 to {MAX_PALETTE_ID})",
                 hint="write RLE instead (--format rle), or number the objects from 1",
             )
-        write_whole(path, encode_palette_png(labels, self._palette))
+        write_whole(path, encode_palette_png(small, self._palette))
 
     def close(self) -> None:
         """Every file is whole already."""
@@ -103,9 +103,9 @@ class PaletteWriter:
         """Every file is whole already, and is kept."""
 
 
-def encode_palette_png(labels: NDArray[np.int32], palette: bytes | None = None) -> bytes:
+def encode_palette_png(labels: LabelMap, palette: bytes | None = None) -> bytes:
     """Return the bytes of a palette PNG of ``(H, W)`` ids from 0 to 255."""
-    image = Image.fromarray(labels.astype(np.uint8))
+    image = Image.fromarray(labels.astype(np.uint8, copy=False))
     image.putpalette(voc_palette().tobytes() if palette is None else palette)
     content = io.BytesIO()
     # Runs are all there is to compress: half the time of zlib's default, and smaller files.
@@ -135,7 +135,7 @@ class ScoresWriter:
     def write(
         self,
         frame: Frame,
-        labels: NDArray[np.int32],  # noqa: ARG002
+        labels: LabelMap,  # noqa: ARG002
         probs: NDArray[np.float32] | None,
     ) -> None:
         """Write one archive.

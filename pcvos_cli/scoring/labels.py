@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from model.errors import InputError, MaskError
+from pcvos_cli.masks.label_map import LabelMap
 from pcvos_cli.masks.palette import voc_palette
 
 VOID = 255
@@ -14,8 +15,6 @@ VOID = 255
 
 FEW = 16
 """Up to so many values are looked for one by one, which is ten times faster than sorting."""
-
-LabelMap = NDArray[np.uint8] | NDArray[np.int32]
 
 
 def read_labels(path: Path) -> LabelMap:

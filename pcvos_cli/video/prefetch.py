@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pcvos_cli.masks.label_map import LabelMap
 from pcvos_cli.masks.writers import MaskWriter
 from pcvos_cli.video.source import Frame
 
@@ -140,7 +141,7 @@ class prefetch(Generic[T]):  # noqa: N801  used like a function, as contextlib.c
         self.close()
 
 
-_Job = tuple[Frame, NDArray[np.int32], NDArray[np.float32] | None]
+_Job = tuple[Frame, LabelMap, NDArray[np.float32] | None]
 
 
 class BackgroundWriter:
@@ -235,18 +236,14 @@ class BackgroundWriter:
                 self._write(*job)
             self._began = None
 
-    def _write(
-        self, frame: Frame, labels: NDArray[np.int32], probs: NDArray[np.float32] | None
-    ) -> None:
+    def _write(self, frame: Frame, labels: LabelMap, probs: NDArray[np.float32] | None) -> None:
         for writer in self._writers:
             if not writer.wants_probs:
                 writer.write(frame, labels, None)
             elif probs is not None:
                 writer.write(frame, labels, probs)
 
-    def submit(
-        self, frame: Frame, labels: NDArray[np.int32], probs: NDArray[np.float32] | None
-    ) -> None:
+    def submit(self, frame: Frame, labels: LabelMap, probs: NDArray[np.float32] | None) -> None:
         """Queue one frame; waits while the queue is full. Arguments as ``MaskWriter.write``.
 
         Where ``probs`` is ``None``, writers that want them are passed over: a resumed run

@@ -1,0 +1,19 @@
+"""Which object each pixel of a frame belongs to."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+LabelMap = NDArray[np.uint8] | NDArray[np.int32]
+"""``(H, W)`` object ids, 0 = background. As bytes they are a quarter of the memory to pass over."""
+
+MAX_BYTE = 255
+"""Largest id that a byte holds."""
+
+
+def as_bytes(labels: LabelMap) -> NDArray[np.uint8] | None:
+    """Return the ids as bytes, themselves if they are, or ``None`` if they do not fit."""
+    if labels.dtype == np.uint8:
+        return labels.astype(np.uint8, copy=False)
+    if labels.max(initial=0) > MAX_BYTE or labels.min(initial=0) < 0:
+        return None
+    return labels.astype(np.uint8)
