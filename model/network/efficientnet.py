@@ -6,13 +6,13 @@ weights fit; a test compares both networks.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.ops.bands import by_bands
+from model.ops.bands import cut_bands, join_bands
 
 BATCH_NORM_EPS = 1e-3
 """As in TensorFlow, where the weights were trained."""
@@ -40,6 +40,10 @@ WIDEST_BAND = 3 << 20
 stride 4 take 26 ms in ONNX Runtime, in one 31, in 15 bands 35."""
 
 
+FINEST_STRIDE, FINEST_REACH = 4, (8, 12)
+"""Of the layers up to stride 4: the rows above and below on which a row of theirs depends."""
+
+
 class EfficientNetLite0(nn.Module):
     """Five stages of inverted residuals; ReLU6, no squeeze and excitation.
 
@@ -61,19 +65,21 @@ class EfficientNetLite0(nn.Module):
         f4, f8 = self.fine(x)
         return f4, f8, self.coarse(f8)
 
-    def fine(
-        self, x: Tensor, convert: Callable[[Tensor], Tensor] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Map ``(B, 3, H, W)`` to features at strides 4 and 8.
+    def fine(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map ``(B, 3, H, W)`` to features at strides 4 and 8."""
+        return self.fine_of(self.cut(x))
 
-        ``convert``, pixel by pixel, makes of ``x`` what the weights expect: of a band at a time.
-        """
-        layers = self._finest if convert is None else lambda band: self._finest(convert(band))
-        if x.device.type == "cpu" and not torch.is_grad_enabled() and x.shape[2] % 4 == 0:
-            most = WIDEST_BAND // (WIDEST * int(x.shape[0] * x.shape[3]))
-            f4 = by_bands(layers, x, stride=4, reach=(8, 12), most=most)
-        else:
-            f4 = layers(x)
+    def cut(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the bands of ``(B, 3, H, W)`` in which its finest layers are worked through."""
+        if x.device.type != "cpu" or torch.is_grad_enabled():
+            return (x,)
+        most = WIDEST_BAND // (WIDEST * int(x.shape[0] * x.shape[3]))
+        return cut_bands(x, stride=FINEST_STRIDE, reach=FINEST_REACH, most=most)
+
+    def fine_of(self, bands: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Do what ``fine`` does, with what ``cut`` returned."""
+        results = map(self._finest, bands)
+        f4 = join_bands(results, stride=FINEST_STRIDE, reach=FINEST_REACH)
         f8: Tensor = self.blocks[FEATURES[0] + 1 : FEATURES[1] + 1](f4)
         return f4, f8
 
