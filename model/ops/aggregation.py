@@ -40,16 +40,18 @@ def _aggregate_into(channels: tuple[Tensor, ...], objects: tuple[Tensor, ...]) -
     a frame of one object and 17 of ten.
     """
     background, *rest = channels
-    background.fill_(1)
+    if not rest:
+        background.fill_(1)
+        return
     room = torch.empty_like(background)
-    for channel, probs in zip(rest, objects, strict=True):
+    torch.sub(1, objects[0], out=background)
+    for probs in objects[1:]:
         background.mul_(torch.sub(1, probs, out=room))
-        channel.copy_(probs)
-    for channel in channels:
-        channel.clamp_(PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN)
+    for channel, probs in zip(channels, (background, *objects), strict=True):
+        torch.clamp(probs, PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN, out=channel)
         channel.div_(torch.sub(1, channel, out=room))
-    room.zero_()
-    for channel in channels:
+    torch.add(background, rest[0], out=room)
+    for channel in rest[1:]:
         room.add_(channel)
     for channel in channels:
         channel.div_(room)
