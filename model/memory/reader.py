@@ -172,7 +172,18 @@ class MemoryReader:
         """Locations in the memory, N and those remembered."""
         return self._length
 
-    def resembles(self, queries: Tensor, keys: Tensor, near: Tensor, *, gap: float) -> Tensor:
+    def values_at(self, rows: Tensor) -> Tensor:
+        """Return the values of some locations of the first sample's memory, ``(m, K, C_v)``."""
+        if self._later_values is None:
+            return self._values[0, rows].unflatten(1, self._value_shape)
+        later = rows >= self._lasting
+        values = self._values[0, rows.clamp(max=self._lasting - 1)]
+        values[later] = self._later_values[0, rows[later] - self._lasting]
+        return values.unflatten(1, self._value_shape)
+
+    def resembles(
+        self, queries: Tensor, keys: Tensor, near: Tensor, *, gap: float
+    ) -> tuple[Tensor, Tensor]:
         """Return which query locations resemble one of some keys almost as much as others.
 
         Args:
@@ -182,10 +193,11 @@ class MemoryReader:
             gap: How much less, in units of the softmax's exponent.
 
         Returns:
-            ``(m,)`` bool.
+            ``(m,)`` bool; and which of the others they resemble most, ``(m,)`` int64.
         """
-        others = products_at(queries, self._keys[0, : self._length], near).amax(1)
-        return (largest(queries, keys) - others) * self._scale > -gap
+        others = products_at(queries, self._keys[0, : self._length], near).max(1)
+        alike = (largest(queries, keys) - others.values) * self._scale > -gap
+        return alike, near.gather(1, others.indices[:, None])[:, 0]
 
     def _read_best(self, sample: int, query: Tensor, top_k: int) -> Tensor:
         """Return ``(m, K * C_v)`` for queries ``(m, C_k + 1)``."""

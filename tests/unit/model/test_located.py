@@ -1,4 +1,7 @@
-"""Reading only where objects can be gives there what reading everywhere gives."""
+"""Reading only where objects can be gives there what reading everywhere gives.
+
+Around them there is the background of the newest memory frame, elsewhere nothing.
+"""
 
 from typing import NamedTuple
 
@@ -40,6 +43,14 @@ def scene() -> Scene:
     return Scene(key[:, :, 2:], memory)
 
 
+def _nothing(readout: Tensor) -> Tensor:
+    return torch.zeros(readout.shape[3:], dtype=torch.bool)
+
+
+def _everything(readout: Tensor) -> Tensor:
+    return torch.ones(readout.shape[3:], dtype=torch.bool)
+
+
 def _with_masks(readout: Tensor) -> Tensor:
     """Need the cells that show an object, ``(t, h, w)``, and the row of cells below them."""
     shown = (readout[0, :, OWN] >= 0.1).any(0).any(0)
@@ -47,7 +58,7 @@ def _with_masks(readout: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def test_what_is_needed_is_read_as_everywhere_and_the_rest_is_zero(scene: Scene) -> None:
+def test_what_shows_an_object_is_read_as_everywhere(scene: Scene) -> None:
     whole = ProgressiveReader(scene.memory, SIZE, provisional=1)
     part = LocatedReader(scene.memory, SIZE, provisional=1, masks=OWN, needed=_with_masks)
     expected: Tensor | None = None
@@ -60,10 +71,40 @@ def test_what_is_needed_is_read_as_everywhere_and_the_rest_is_zero(scene: Scene)
         assert actual.shape == expected.shape
         needed = _with_masks(expected)
         assert 0.1 < needed.float().mean() < 0.5
-        read = (actual != 0).any(dim=(0, 1, 2))
-        assert read[needed].all()
-        assert read.float().mean() < 0.5
-        torch.testing.assert_close(actual[..., read], expected[..., read], atol=1e-5, rtol=1e-5)
+        given = (actual != 0).any(dim=(0, 1, 2))
+        assert given[needed].all()
+        assert given.float().mean() < 0.5
+        # What shows an object is read; what does not is read, or background.
+        shown = (expected[0, :, OWN] >= located.TRACE).any(0).any(0)
+        torch.testing.assert_close(actual[..., shown], expected[..., shown], atol=1e-5, rtol=1e-5)
+        assert actual[..., ~shown][:, :, OWN].max() < located.TRACE
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("remembered", [False, True])
+def test_around_objects_there_is_the_background_of_the_newest_frame(
+    scene: Scene, remembered: bool
+) -> None:
+    reader = LocatedReader(scene.memory, SIZE, provisional=1, masks=OWN, needed=_everything)
+    key, value = scene.memory.key[0, :, CELLS:], scene.memory.value[0, :, :, CELLS:]
+    if remembered:  # Then that is the newest frame.
+        reader.read(scene.key[:, :, :1], top_k=6)
+        value = value.flip(-1)
+        reader.remember(value[None].unflatten(-1, SIZE))
+        key = scene.key[0, :, 0].flatten(1)
+    actual = reader.read(scene.key[:, :, 1:2], top_k=6)[0, :, :, 0]
+    query = scene.key[0, :, 1]
+    for y, x in ((0, 0), (8, 11), (7, 6), (0, 5)):  # Far from the object.
+        near = [
+            (row, column)
+            for row in range(max(0, y - 1), min(SIZE[0], y + 2))
+            for column in range(max(0, x - 1), min(SIZE[1], x + 2))
+        ]
+        cells = torch.tensor([row * SIZE[1] + column for row, column in near])
+        distance = (key[:, cells] - query[:, y, x, None]).square().sum(0)
+        expected = value[:, :, cells[distance.argmin()]].clone()
+        expected[:, OWN.start :] = 0
+        assert torch.equal(actual[:, :, y, x], expected)
 
 
 @torch.inference_mode()
@@ -73,16 +114,17 @@ def test_an_object_that_appears_elsewhere_is_found(scene: Scene) -> None:
     whole = ProgressiveReader(scene.memory, SIZE, provisional=0)
     part = LocatedReader(scene.memory, SIZE, provisional=0, masks=OWN, needed=_with_masks)
     for start, end in ((0, 2), (2, 4)):
-        needed = _with_masks(expected := whole.read(scene.key[:, :, start:end], top_k=6))
+        expected = whole.read(scene.key[:, :, start:end], top_k=6)
+        shown = (expected[0, :, OWN] >= located.TRACE).any(0).any(0)
         actual = part.read(scene.key[:, :, start:end], top_k=6)
-        torch.testing.assert_close(actual[..., needed], expected[..., needed], atol=1e-5, rtol=0)
-    assert needed[..., 7:].any()
-    assert not needed[..., :6].any()
+        torch.testing.assert_close(actual[..., shown], expected[..., shown], atol=1e-5, rtol=0)
+    assert shown[..., 7:].any()
+    assert not shown[..., :6].any()
 
 
 @torch.inference_mode()
 def test_usage_is_counted_where_something_is_read(scene: Scene) -> None:
-    reader = LocatedReader(scene.memory, SIZE, provisional=0, masks=OWN, needed=_with_masks)
+    reader = LocatedReader(scene.memory, SIZE, provisional=0, masks=OWN, needed=_nothing)
     read = (reader.read(scene.key[:, :, :2], top_k=6) != 0).any(dim=(0, 1, 2))
     assert scene.memory.usage is not None
     assert scene.memory.usage.sum().item() == pytest.approx(int(read.sum()), rel=1e-4)
