@@ -59,12 +59,13 @@ def _most_probable(probs: Tensor, ids: Tensor) -> Tensor:
     """
     count = probs.shape[0]
     narrow = torch.uint8 if count <= BYTE else torch.int32
-    best, winner = probs[0], torch.zeros(probs.shape[1:], dtype=narrow, device=probs.device)
-    for number, channel in enumerate(probs[1:], 1):
+    if count == 1:
+        return ids[:1].expand(probs.shape[1:]).contiguous()
+    best, winner = probs[0], (probs[1] > probs[0]).view(torch.uint8).to(narrow)
+    for number, channel in enumerate(probs[2:], 2):
+        best = torch.maximum(best, probs[number - 1])
         larger = (channel > best).view(torch.uint8).to(narrow)
         winner = torch.maximum(winner, larger * number)
-        if number + 1 < count:
-            best = torch.maximum(best, channel)
     if ids.tolist() == list(range(count)):
         return winner.to(ids.dtype)
     return ids.index_select(0, winner.flatten().int()).view(winner.shape)
