@@ -273,7 +273,13 @@ def _frame_bytes(plan: RunPlan, settings: SegmentSettings) -> int:
     """Return what a frame takes that waits before or after the segmenter, at most."""
     pixels, seen = (height * width for height, width in (plan.source_size, plan.working_size))
     scores = 4 * (len(plan.object_ids) + 1) * seen if "scores" in settings.formats else 0
-    return (3 + 4) * pixels + max(3 * seen, scores)  # RGB and its labels; as seen, or its masks
+    labels = 1 if _ids_are_bytes(plan) else 4
+    # RGB, the picture as decoded (1.5) and labels; as seen, or its masks.
+    return (3 + 2 + labels) * pixels + max(3 * seen, scores)
+
+
+def _ids_are_bytes(plan: RunPlan) -> bool:
+    return max(plan.object_ids, default=0) <= MAX_BYTE
 
 
 def _submit(
@@ -284,8 +290,8 @@ def _submit(
     clock: StageClock,
 ) -> int:
     """Hand the frames of a clip, which come next in ``waiting``, to the writers; count them."""
-    narrow = max(plan.object_ids, default=0) <= MAX_BYTE
-    masks = prediction.labels(plan.source_size, dtype=torch.uint8 if narrow else torch.int32)
+    dtype = torch.uint8 if _ids_are_bytes(plan) else torch.int32
+    masks = prediction.labels(plan.source_size, dtype=dtype)
     for t in range(len(prediction)):
         with clock("labels"):
             labels = next(masks).numpy()

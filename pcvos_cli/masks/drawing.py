@@ -18,7 +18,26 @@ OPACITY = 0.45
 """Share of the object's colour in a pixel of the object."""
 
 
-def draw_masks(rgb: NDArray[np.uint8], labels: LabelMap) -> NDArray[np.uint8]:
+def line_width(size: tuple[int, int]) -> int:
+    """Return the width of an outline on a frame of this size, without its rim of 1 to each side."""
+    return max(1, round(min(size) / 240))
+
+
+def box_of_all(labels: LabelMap) -> tuple[slice, slice] | None:
+    """Return rows and columns that hold all objects, or ``None`` without any."""
+    boxes = [box for _, box in _boxes(labels)]
+    if not boxes:
+        return None
+    rows, columns = (
+        slice(min(box[axis].start for box in boxes), max(box[axis].stop for box in boxes))
+        for axis in (0, 1)
+    )
+    return rows, columns
+
+
+def draw_masks(
+    rgb: NDArray[np.uint8], labels: LabelMap, *, line: int | None = None
+) -> NDArray[np.uint8]:
     """Return the frame with translucent objects and their outlines.
 
     An outline is a line in the object's colour with a dark rim, so that it shows on bright
@@ -27,12 +46,13 @@ def draw_masks(rgb: NDArray[np.uint8], labels: LabelMap) -> NDArray[np.uint8]:
     Args:
         rgb: ``(H, W, 3)``. Read but never modified.
         labels: ``(H, W)`` object ids, 0 = background.
+        line: Width of the outlines; ``None`` for that of a frame of this size.
 
     Returns:
         ``(H, W, 3)`` uint8.
     """
     drawn = rgb.copy()
-    line = max(1, round(min(labels.shape) / 240))
+    line = line or line_width((labels.shape[0], labels.shape[1]))
     outlines = []
     # Each object is handled within its box, so many small ones cost no more than one large.
     for object_id, box in _boxes(labels):

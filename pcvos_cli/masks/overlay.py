@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from model.errors import OutputError
 from pcvos_cli.masks.audio import AudioTracks
-from pcvos_cli.masks.drawing import draw_masks
+from pcvos_cli.masks.drawing import box_of_all, draw_masks, line_width
 from pcvos_cli.masks.label_map import LabelMap
 from pcvos_cli.masks.output import make_directory, output_errors, remove, temporary
 from pcvos_cli.video.reader import SCALER_THREADS
-from pcvos_cli.video.source import Frame, VideoInfo
+from pcvos_cli.video.source import Colours, Frame, VideoInfo
 
 ENCODERS: dict[str, dict[str, str]] = {
     # No B-frames: packets leave in the order of the frames, so dts equals pts.
@@ -42,8 +42,21 @@ MPEG4_MAX_TICKS = 65535
 """MPEG-4 part 2 cannot count finer fractions of a second than this."""
 
 
+BT709 = Colours(Colorspace.ITU709, ColorRange.MPEG, ColorPrimaries.BT709, ColorTrc.BT709)
+"""Colours of an overlay whose source is no video, or one of other pixels."""
+
+UNKNOWN_COLORSPACE = 2
+"""FFmpeg's number. Its scaler reads it as BT.601, so a picture's RGB is turned back as such."""
+
+BORDER = 4
+"""Pixels around outlines within which colours, stored for four pixels each, may be touched."""
+
+
 class OverlayWriter:
     """The source with its masks drawn in, as H.264 in MP4.
+
+    Only objects and a little around them are drawn and converted where the source's pictures
+    can be encoded as they are (``VideoInfo.colours``); the rest of them stays what it was.
 
     Each frame is shown at the time of the source's frame, exactly. Audio streams are copied
     without re-encoding where MP4 can hold them, else encoded to AAC. A frame of odd width
@@ -66,9 +79,11 @@ class OverlayWriter:
         self._whole = whole
         self._end: float | None = None  # Where the last frame ends, in seconds.
         self._info = info
+        self._colours = info.colours or BT709
         self._notes: list[str] = []
         self._partial = temporary(path)
         self._to_yuv = VideoReformatter()
+        self._rows, self._columns = _Side(info.height), _Side(info.width)
         self._shift: int | None = None
         self._height, self._width = info.height + info.height % 2, info.width + info.width % 2
         if (self._height, self._width) != (info.height, info.width):
@@ -130,10 +145,8 @@ class OverlayWriter:
         context.time_base = time_base
         context.thread_count = ENCODER_THREADS
         context.max_b_frames = 0
-        context.colorspace = Colorspace.ITU709
-        context.color_range = ColorRange.MPEG
-        context.color_primaries = ColorPrimaries.BT709
-        context.color_trc = ColorTrc.BT709
+        for name, value in self._colours._asdict().items():
+            setattr(context, name, value)
         aspect = self._sample_aspect()
         if aspect is not None:
             context.sample_aspect_ratio = aspect
@@ -160,19 +173,7 @@ class OverlayWriter:
             OutputError: It cannot be written; the unfinished file is removed.
         """
         assert self._out is not None, "write after close or abort"
-        rgb = draw_masks(frame.rgb, labels)
-        rows, columns = self._height - rgb.shape[0], self._width - rgb.shape[1]
-        if rows or columns:
-            rgb = np.pad(rgb, ((0, rows), (0, columns), (0, 0)), mode="edge")
-        picture = self._to_yuv.reformat(
-            # Not a copy: `rgb` was drawn for this, and lives until it is converted.
-            av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(rgb), format="rgb24"),
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.MPEG,
-            interpolation=Interpolation.BICUBIC,
-            threads=SCALER_THREADS,
-        )
+        picture = self._draw(frame, labels)
         if self._shift is None:
             self._set_shift(frame.pts)
             if not self._whole:
@@ -184,6 +185,42 @@ class OverlayWriter:
             self._end = float((picture.pts + picture.duration) * self._info.time_base)
         with self._failing_whole():
             self._mux(self._stream.encode(picture))
+
+    def _draw(self, frame: Frame, labels: LabelMap) -> av.VideoFrame:
+        """Return the picture to encode."""
+        if frame.picture is None:
+            rgb = draw_masks(frame.rgb, labels)
+            rows, columns = self._height - rgb.shape[0], self._width - rgb.shape[1]
+            if rows or columns:
+                rgb = np.pad(rgb, ((0, rows), (0, columns), (0, 0)), mode="edge")
+            return self._converted(rgb)
+        picture = _copy(frame.picture)
+        objects = box_of_all(labels)
+        if objects is not None:
+            line = line_width((self._height, self._width))
+            box = (
+                self._rows.around(objects[0], line + BORDER),
+                self._columns.around(objects[1], line + BORDER),
+            )
+            part = self._converted(draw_masks(frame.rgb[box], labels[box], line=line))
+            for of_picture, of_part, step in zip(
+                _planes(picture), _planes(part), (1, 2, 2), strict=True
+            ):
+                rows, columns = (slice(side.start // step, side.stop // step) for side in box)
+                of_picture[rows, columns] = of_part
+        return picture
+
+    def _converted(self, rgb: NDArray[np.uint8]) -> av.VideoFrame:
+        """Convert pixels with even sides; they must live until then."""
+        colorspace = self._colours.colorspace
+        return self._to_yuv.reformat(
+            av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(rgb), format="rgb24"),
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU601 if colorspace == UNKNOWN_COLORSPACE else colorspace,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=Interpolation.BICUBIC,
+            threads=SCALER_THREADS,
+        )
 
     def _set_shift(self, first_pts: int) -> None:
         """Choose the delay of all timestamps: none, unless the video starts before 0."""
@@ -230,6 +267,44 @@ class OverlayWriter:
         if self._source is not None:
             self._source.close()
             self._source = None
+
+
+class _Side:
+    """Where objects are along one side of the frame: a range that moves but does not shrink.
+
+    The scaler takes a while to get ready for another size.
+    """
+
+    STEP = 32
+
+    def __init__(self, whole: int) -> None:
+        self._whole = whole
+        self._length = 0
+
+    def around(self, objects: slice, margin: int) -> slice:
+        """Return a range of even ends that holds the objects and so much around."""
+        start = max(0, objects.start - margin) // 2 * 2
+        needed = min(self._whole, objects.stop + margin) - start
+        self._length = min(self._whole, max(self._length, -(-needed // self.STEP) * self.STEP))
+        start = min(start, self._whole - self._length)
+        return slice(start, start + self._length)
+
+
+def _planes(picture: av.VideoFrame) -> list[NDArray[np.uint8]]:
+    """Return what a picture of bytes is stored in, ``(h, w)`` each; views, without padding."""
+    return [
+        np.frombuffer(cast(Any, plane), np.uint8).reshape(plane.height, plane.line_size)[
+            :, : plane.width
+        ]
+        for plane in picture.planes
+    ]
+
+
+def _copy(picture: av.VideoFrame) -> av.VideoFrame:
+    copy = av.VideoFrame(picture.width, picture.height, picture.format.name)
+    for to, of in zip(_planes(copy), _planes(picture), strict=True):
+        to[:] = of
+    return copy
 
 
 def _movie_timescale(info: VideoInfo) -> int:
