@@ -66,11 +66,12 @@ class VideoSource:
                 )
             self._turn = Turn.of(first)
             self._coded_size = (first.height, first.width)
-            self._colours = self._colours_of(first)
-            self._info = self._describe(container, stream)
+            self._info = self._describe(container, stream, self._colours_of(first))
         self._faults = Faults()
 
-    def _describe(self, container: InputContainer, stream: VideoStream) -> VideoInfo:
+    def _describe(
+        self, container: InputContainer, stream: VideoStream, colours: Colours | None
+    ) -> VideoInfo:
         height, width = self._turn.size(self._coded_size)
         time_base = _fraction(stream.time_base) or Fraction(1, 90000)
         fps = _fraction(stream.average_rate) or _fraction(stream.guessed_rate) or FALLBACK_FPS
@@ -85,7 +86,7 @@ class VideoSource:
             time_base=time_base,
             has_audio=any(s.type == "audio" for s in container.streams),
             is_folder=False,
-            colours=self._colours,
+            colours=colours,
         )
 
     @property
@@ -189,7 +190,8 @@ class VideoSource:
         )
 
     def _is_usual(self, picture: av.VideoFrame) -> bool:
-        return self._colours is not None and self._colours_of(picture) == self._colours
+        colours = self._info.colours
+        return colours is not None and self._colours_of(picture) == colours
 
     def close(self) -> None:
         """End every iteration. Safe to call twice and from another thread."""

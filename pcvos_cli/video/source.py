@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
-import av
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import av  # Named only: a folder of images needs no decoder.
 
 
 class Colours(NamedTuple):
@@ -70,7 +72,7 @@ class Frame:
     name: str
     pts: int
     rgb: NDArray[np.uint8]
-    picture: av.VideoFrame | None = None
+    picture: "av.VideoFrame | None" = None
 
 
 class FrameSource(Protocol):
