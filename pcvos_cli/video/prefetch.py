@@ -5,7 +5,6 @@ short and look after the other side each time.
 """
 
 import contextlib
-import os
 import queue
 import threading
 import time
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from pcvos_cli.masks.label_map import LabelMap
 from pcvos_cli.masks.writers import MaskWriter
+from pcvos_cli.video.background import BackgroundThread
 from pcvos_cli.video.source import Frame
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ PATIENCE_SECONDS = 10.0
 """How long ``close`` waits for a worker that is stuck in a call before it leaves it behind."""
 
 STARVED_SECONDS = 0.5
-"""A frame that takes longer to write is given to a thread that does not give way."""
+"""Where a frame takes longer to read or write, a thread that does not give way takes over."""
 
 
 def queue_length(clip_length: int, frame_bytes: int) -> int:
@@ -63,9 +63,13 @@ _END = _End()
 class prefetch(Generic[T]):  # noqa: N801  used like a function, as contextlib.closing is
     """Read ahead of the consumer in a thread; an iterator and a context manager.
 
+    After the first item the thread gives way to all others (``BackgroundThread``): by then, what
+    decodes has started the threads it uses.
+
     Args:
-        iterable: What is read, entirely within the thread. If its iterator has a
-            ``close`` method (a generator), the thread calls it at the end.
+        iterable: What is read, entirely within the thread, or the one that takes over from
+            it. If its iterator has a ``close`` method (a generator), the thread calls it at
+            the end.
         depth: Items held ready at most.
 
     Raises:
@@ -78,25 +82,29 @@ class prefetch(Generic[T]):  # noqa: N801  used like a function, as contextlib.c
         self._items: queue.Queue[T | _End] = queue.Queue(depth)
         self._error: BaseException | None = None
         self._stop = threading.Event()
-        self._thread = threading.Thread(
-            target=self._work, args=(iterable,), name="pcvos-prefetch", daemon=True
-        )
-        self._thread.start()
+        self._iterable = iterable
+        self._iterator: Iterator[T] | None = None
+        self._thread = BackgroundThread(self._work, "pcvos-prefetch")
 
-    def _work(self, iterable: Iterable[T]) -> None:
+    def _work(self, thread: BackgroundThread) -> bool:
         try:
-            iterator = iter(iterable)
-            try:
-                for item in iterator:
-                    if not _offer(self._items, item, self._stop.is_set):
-                        return
-            finally:
-                close: Callable[[], None] = getattr(iterator, "close", lambda: None)
-                close()
+            if self._iterator is None:
+                self._iterator = iter(self._iterable)
+            for item in self._iterator:
+                if not _offer(self._items, item, self._stop.is_set):
+                    break
+                thread.give_way()
+                if thread.is_relieved:
+                    return False
         except BaseException as error:  # crosses the thread, whatever it is
             self._error = error
+        try:
+            getattr(self._iterator, "close", lambda: None)()
+        except BaseException as error:
+            self._error = self._error or error
         # So that the consumer, who may be waiting already, need not find out by itself.
         _offer(self._items, _END, self._stop.is_set)
+        return True
 
     def __iter__(self) -> Iterator[T]:
         return self
@@ -108,7 +116,10 @@ class prefetch(Generic[T]):  # noqa: N801  used like a function, as contextlib.c
             StopIteration: At the end, and after ``close``.
             BaseException: Whatever the iterable raised, after the items before it.
         """
+        began = time.monotonic()
         while not self._stop.is_set():
+            if time.monotonic() - began > STARVED_SECONDS:
+                self._thread.hurry()
             # Asked before the queue: a thread that has ended can add nothing afterwards.
             alive = self._thread.is_alive()
             with contextlib.suppress(queue.Empty):
@@ -150,10 +161,8 @@ class BackgroundWriter:
     All calls to the writers happen in the thread, so a writer is never aborted while it
     writes. As a context manager it closes on success and aborts on an error.
 
-    The thread gives way to all others where the system can have it so (Linux): the model's
-    wait for each other dozens of times a frame, so one that must share its core holds up all.
-    What they leave of two cores is enough for the masks of 480p. Where other programs leave
-    nothing, a second thread, which does not give way, takes over.
+    The thread gives way to all others, until a frame takes long or the run ends
+    (``BackgroundThread``).
 
     Args:
         writers: Called in this order for each frame.
@@ -171,54 +180,34 @@ class BackgroundWriter:
         self._error: BaseException | None = None
         self._finish = threading.Event()
         self._drop = threading.Event()
-        self._hand_over = threading.Event()
         self._began: float | None = None  # When the frame that is being written was begun.
         _start_threads_of_opencv()
-        self._thread = threading.Thread(target=self._give_way, name="pcvos-writer", daemon=True)
-        self._thread.start()
+        self._thread = BackgroundThread(self._work, "pcvos-writer")
 
     @property
     def wants_probs(self) -> bool:
         """Whether any writer reads ``probs``."""
         return any(writer.wants_probs for writer in self._writers)
 
-    def _give_way(self) -> None:
-        with contextlib.suppress(AttributeError, OSError):  # Not Linux, or not allowed.
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-        self._work(self._hand_over.is_set)
-
-    def _take_over(self, before: threading.Thread) -> None:
-        before.join()
-        if self._error is None:
-            self._work(lambda: False)
-
-    def _hurry(self) -> None:
-        """Let a thread that does not give way go on, once the one that does has let go."""
-        if not self._hand_over.is_set():
-            self._hand_over.set()
-            # Started here: a thread inherits its class from the one that starts it.
-            self._thread = threading.Thread(
-                target=self._take_over, args=(self._thread,), name="pcvos-writer", daemon=True
-            )
-            self._thread.start()
-
-    def _work(self, handed_over: Callable[[], bool]) -> None:
+    def _work(self, thread: BackgroundThread) -> bool:
+        thread.give_way()
         try:
-            self._write_all(handed_over)
-            if handed_over():
-                return
+            self._write_all(thread)
+            if thread.is_relieved:
+                return False
             if not self._drop.is_set():
                 for writer in self._writers:
                     writer.close()
-                return
+                return True
         except BaseException as error:  # crosses the thread, whatever it is
             self._error = error
         for writer in self._writers:
             with contextlib.suppress(Exception):  # the first error is the one to report
                 writer.abort()
+        return True
 
-    def _write_all(self, handed_over: Callable[[], bool]) -> None:
-        while not self._drop.is_set() and not handed_over():
+    def _write_all(self, thread: BackgroundThread) -> None:
+        while not self._drop.is_set() and not thread.is_relieved:
             finishing = self._finish.is_set()
             try:
                 job = self._jobs.get(timeout=0 if finishing else POLL_SECONDS)
@@ -283,7 +272,7 @@ class BackgroundWriter:
     def _has_ended(self) -> bool:
         began = self._began
         if began is not None and time.monotonic() - began > STARVED_SECONDS:
-            self._hurry()
+            self._thread.hurry()
         return not self._thread.is_alive()
 
     def _raise(self) -> None:
@@ -297,7 +286,7 @@ class BackgroundWriter:
         Raises:
             OutputError: A writer failed; then all have been aborted.
         """
-        self._hurry()  # Nothing else of ours is at work.
+        self._thread.hurry()  # Nothing else of ours is at work.
         self._finish.set()
         # Nobody waits for this one: it is for the thread, which may be waiting for work.
         _offer(self._jobs, threading.Event(), self._has_ended)
