@@ -36,7 +36,11 @@ ENCODERS: dict[str, dict[str, str]] = {
 """Encoders in order of preference, with their settings."""
 
 ENCODER_THREADS = 4
-"""Fixed, since the number of threads shapes the bytes that libx264 writes."""
+"""For large frames; fixed, since the number of threads shapes the bytes that libx264 writes."""
+
+ALONE_PIXELS = 1 << 19
+"""Up to so many pixels, of which one takes 6 ms, frames are encoded in the thread that draws them.
+It gives way to the model's (``BackgroundThread``), as libx264's own threads cannot."""
 
 MPEG4_MAX_TICKS = 65535
 """MPEG-4 part 2 cannot count finer fractions of a second than this."""
@@ -143,7 +147,8 @@ class OverlayWriter:
         context.width, context.height = self._width, self._height
         context.pix_fmt = "yuv420p"
         context.time_base = time_base
-        context.thread_count = ENCODER_THREADS
+        alone = self._height * self._width <= ALONE_PIXELS
+        context.thread_count = 1 if alone else ENCODER_THREADS
         context.max_b_frames = 0
         for name, value in self._colours._asdict().items():
             setattr(context, name, value)
