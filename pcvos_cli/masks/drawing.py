@@ -25,14 +25,8 @@ def line_width(size: tuple[int, int]) -> int:
 
 def box_of_all(labels: LabelMap) -> tuple[slice, slice] | None:
     """Return rows and columns that hold all objects, or ``None`` without any."""
-    boxes = [box for _, box in _boxes(labels)]
-    if not boxes:
-        return None
-    rows, columns = (
-        slice(min(box[axis].start for box in boxes), max(box[axis].stop for box in boxes))
-        for axis in (0, 1)
-    )
-    return rows, columns
+    small = as_bytes(labels)
+    return _box((labels != 0).view(np.uint8) if small is None else small)
 
 
 def draw_masks(
@@ -60,8 +54,9 @@ def draw_masks(
         mask = (labels[box] == object_id).astype(np.uint8)
         colour = bright_colour_of(object_id)
         cv2.copyTo(cv2.LUT(drawn[box], _tint(colour)), mask, drawn[box])
+        # The ends of straight pieces alone: the same lines in two thirds of the time.
         contours, _ = cv2.findContours(
-            mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(columns.start, rows.start)
+            mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(columns.start, rows.start)
         )
         outlines.append((contours, colour))
     for contours, _ in outlines:  # all rims first, so that none covers a neighbour's line
@@ -81,9 +76,15 @@ def _boxes(labels: LabelMap) -> Iterator[tuple[int, tuple[slice, slice]]]:
                 yield index + 1, box
         return
     for object_id in range(1, largest + 1):
-        x, y, width, height = cv2.boundingRect((small == object_id).view(np.uint8))
-        if width:
-            yield object_id, (slice(y, y + height), slice(x, x + width))
+        box = _box((small == object_id).view(np.uint8))
+        if box is not None:
+            yield object_id, box
+
+
+def _box(mask: NDArray[np.uint8]) -> tuple[slice, slice] | None:
+    """Return the rows and columns that hold all that is not 0, or ``None`` if all is."""
+    x, y, width, height = cv2.boundingRect(mask)
+    return (slice(y, y + height), slice(x, x + width)) if width else None
 
 
 def _tint(colour: tuple[int, int, int]) -> NDArray[np.uint8]:
