@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from pcvos_cli.masks.label_map import LabelMap, as_bytes
+from pcvos_cli.masks.label_map import LabelMap, as_bytes, box_of_all
 from pcvos_cli.masks.output import make_directory, output_errors, remove, temporary
 from pcvos_cli.video.source import Frame, VideoInfo
 
@@ -205,16 +205,24 @@ def encode_labels(labels: LabelMap) -> dict[int, str]:
 def _encode_labels(labels: LabelMap) -> dict[int, str]:
     height, width = labels.shape
     small = as_bytes(labels)
-    pixels = cv2.transpose(labels if small is None else small).ravel()  # RLE runs down the columns.
+    ids_of = labels if small is None else small
+    box = box_of_all(ids_of)
+    if box is None:
+        return {}
+    columns = box[1]
+    # RLE runs down the columns; those without objects would only be passed over.
+    pixels = cv2.transpose(ids_of[:, columns]).ravel()
     # The runs of all objects at once: pycocotools would pass over the frame for each.
     starts = np.concatenate(([0], np.flatnonzero(pixels[1:] != pixels[:-1]) + 1))
     ends = np.append(starts[1:], pixels.size)
     ids = pixels[starts]
+    starts += columns.start * height
+    ends += columns.start * height
     codes = {}
     for object_id in np.unique(ids[ids > 0]):
         own = ids == object_id
         edges = np.stack((starts[own], ends[own]), axis=1).ravel()
-        counts = np.diff(edges, prepend=0, append=pixels.size)
+        counts = np.diff(edges, prepend=0, append=height * width)
         runs = counts if counts[-1] else counts[:-1]
         rle = coco_mask.frPyObjects({"counts": runs, "size": [height, width]}, height, width)
         codes[int(object_id)] = rle["counts"].decode("ascii")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
-from pcvos_cli.masks.label_map import LabelMap, as_bytes
+from pcvos_cli.masks.label_map import LabelMap, as_bytes, box_of_all
 from pcvos_cli.masks.palette import bright_colour_of
 
 FEW = 8
@@ -21,12 +21,6 @@ OPACITY = 0.45
 def line_width(size: tuple[int, int]) -> int:
     """Return the width of an outline on a frame of this size, without its rim of 1 to each side."""
     return max(1, round(min(size) / 240))
-
-
-def box_of_all(labels: LabelMap) -> tuple[slice, slice] | None:
-    """Return rows and columns that hold all objects, or ``None`` without any."""
-    small = as_bytes(labels)
-    return _box((labels != 0).view(np.uint8) if small is None else small)
 
 
 def draw_masks(
@@ -76,15 +70,9 @@ def _boxes(labels: LabelMap) -> Iterator[tuple[int, tuple[slice, slice]]]:
                 yield index + 1, box
         return
     for object_id in range(1, largest + 1):
-        box = _box((small == object_id).view(np.uint8))
+        box = box_of_all((small == object_id).view(np.uint8))
         if box is not None:
             yield object_id, box
-
-
-def _box(mask: NDArray[np.uint8]) -> tuple[slice, slice] | None:
-    """Return the rows and columns that hold all that is not 0, or ``None`` if all is."""
-    x, y, width, height = cv2.boundingRect(mask)
-    return (slice(y, y + height), slice(x, x + width)) if width else None
 
 
 def _tint(colour: tuple[int, int, int]) -> NDArray[np.uint8]:

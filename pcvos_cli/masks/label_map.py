@@ -1,5 +1,6 @@
 """Which object each pixel of a frame belongs to."""
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,3 +18,10 @@ def as_bytes(labels: LabelMap) -> NDArray[np.uint8] | None:
     if labels.max(initial=0) > MAX_BYTE or labels.min(initial=0) < 0:
         return None
     return labels.astype(np.uint8)
+
+
+def box_of_all(labels: LabelMap) -> tuple[slice, slice] | None:
+    """Return rows and columns that hold all objects, or ``None`` without any."""
+    small = as_bytes(labels)
+    x, y, width, height = cv2.boundingRect((labels != 0).view(np.uint8) if small is None else small)
+    return (slice(y, y + height), slice(x, x + width)) if width else None

@@ -63,8 +63,8 @@ _END = _End()
 class prefetch(Generic[T]):  # noqa: N801  used like a function, as contextlib.closing is
     """Read ahead of the consumer in a thread; an iterator and a context manager.
 
-    After the first item the thread gives way to all others (``BackgroundThread``): by then, what
-    decodes has started the threads it uses.
+    Once it is ahead by ``depth``, the thread gives way to all others (``BackgroundThread``). By
+    then, what decodes has started the threads it uses.
 
     Args:
         iterable: What is read, entirely within the thread, or the one that takes over from
@@ -93,7 +93,8 @@ class prefetch(Generic[T]):  # noqa: N801  used like a function, as contextlib.c
             for item in self._iterator:
                 if not _offer(self._items, item, self._stop.is_set):
                     break
-                thread.give_way()
+                if self._items.full():
+                    thread.give_way()
                 if thread.is_relieved:
                     return False
         except BaseException as error:  # crosses the thread, whatever it is

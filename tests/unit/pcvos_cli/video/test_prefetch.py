@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from pcvos_cli.video.prefetch import (
     queue_length,
 )
 from pcvos_cli.video.source import Frame
+
+T = TypeVar("T")
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -70,6 +73,29 @@ class Recorder:
 
 def workers() -> list[str]:
     return [t.name for t in threading.enumerate() if t.name.startswith("pcvos-")]
+
+
+def _can_give_way() -> bool:
+    """Try it, in a thread that ends then: Linux alone can, and some containers forbid it."""
+    managed: list[bool] = []
+
+    def attempt() -> None:
+        try:
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        except (AttributeError, OSError):
+            return
+        managed.append(True)
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    thread.join()
+    return bool(managed)
+
+
+def let_it_get_ahead(items: prefetch[T]) -> None:
+    while not items._items.full():
+        time.sleep(0.01)
+    time.sleep(0.05)
 
 
 def test_prefetch_keeps_order() -> None:
@@ -174,6 +200,84 @@ def test_the_end_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
                 out.submit(frame(index), LABELS, None)
             time.sleep(0.05)
         assert recorder.calls == [*((index, False) for index in range(frames)), "close"]
+
+
+@pytest.mark.skipif(not _can_give_way(), reason="no thread can give way here")
+def test_the_readers_thread_gives_way_once_it_is_ahead_and_no_other_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "STARVED_SECONDS", 60)  # Other tests may keep the cores busy.
+
+    def classes() -> Iterator[int]:
+        while True:
+            yield os.sched_getscheduler(0)
+
+    with prefetch(classes(), depth=3) as items:
+        let_it_get_ahead(items)
+        assert [next(items) for _ in range(3)] == [os.SCHED_OTHER] * 3
+        # The fourth was in hand when the queue was full.
+        assert [next(items) for _ in range(8)][1:] == [os.SCHED_IDLE] * 7
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+    assert workers() == []
+
+
+@pytest.mark.skipif(not _can_give_way(), reason="no thread can give way here")
+def test_a_thread_that_does_not_give_way_takes_over_reading(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "STARVED_SECONDS", 0.1)
+    closed: list[str] = []
+
+    def numbers() -> Iterator[tuple[int, int]]:
+        try:
+            for i in range(12):
+                if i == 6:
+                    time.sleep(0.3)  # The consumer waits meanwhile.
+                yield i, os.sched_getscheduler(0)
+        finally:
+            closed.append(threading.current_thread().name)
+
+    with prefetch(numbers(), depth=2) as items:
+        let_it_get_ahead(items)
+        read = list(items)
+    assert [i for i, _ in read] == list(range(12))
+    assert os.SCHED_IDLE in [cls for _, cls in read[:6]]
+    assert [cls for _, cls in read[7:]] == [os.SCHED_OTHER] * 5
+    assert closed == ["pcvos-prefetch"]
+    assert workers() == []
+
+
+def test_a_reader_that_is_never_ahead_is_not_relieved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STARVED_SECONDS", 0.02)
+    threads: set[int] = set()
+
+    def numbers() -> Iterator[int]:
+        for i in range(5):
+            threads.add(threading.get_ident())
+            time.sleep(0.1)
+            yield i
+
+    with prefetch(numbers()) as items:
+        assert list(items) == list(range(5))
+    assert len(threads) == 1
+
+
+def test_an_error_crosses_from_the_thread_that_took_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "STARVED_SECONDS", 0.05)
+
+    def numbers() -> Iterator[int]:
+        yield from range(3)
+        time.sleep(0.2)
+        yield 3
+        raise OSError("cable pulled")
+
+    with prefetch(numbers(), depth=1) as items:
+        let_it_get_ahead(items)
+        assert [next(items) for _ in range(4)] == [0, 1, 2, 3]
+        with pytest.raises(OSError, match="cable pulled"):
+            next(items)
 
 
 def test_prefetch_needs_depth() -> None:
@@ -332,23 +436,6 @@ def test_writers_of_scores_are_passed_over_where_there_are_none() -> None:
         sink.submit(frame(1), LABELS, np.zeros((2, 2, 2), np.float32))
     assert soft.calls == [(1, True), "close"]
     assert hard.calls == [(0, False), (1, False), "close"]
-
-
-def _can_give_way() -> bool:
-    """Try it, in a thread that ends then: Linux alone can, and some containers forbid it."""
-    managed: list[bool] = []
-
-    def attempt() -> None:
-        try:
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-        except (AttributeError, OSError):
-            return
-        managed.append(True)
-
-    thread = threading.Thread(target=attempt)
-    thread.start()
-    thread.join()
-    return bool(managed)
 
 
 class _Classes(Recorder):
