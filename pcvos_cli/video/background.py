@@ -3,7 +3,11 @@
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+
+STARVED_SECONDS = 0.5
+"""What gives way does so no more once a piece of it took so long, or was waited for in all."""
 
 
 class BackgroundThread:
@@ -12,7 +16,9 @@ class BackgroundThread:
     The model's threads wait for each other dozens of times a frame, so one that must share its
     core holds up all. What they leave of two cores is enough for reading and writing 480p. A
     thread cannot leave that class again without privileges, and beside other programs that take
-    all cores it gets nowhere; then a second one, which does not give way, takes over (``hurry``).
+    all cores it gets nowhere, and holds up all others of the process if it has the interpreter's
+    lock. So a second one, which does not give way, takes over once a piece of the work took long,
+    once it was ``awaited`` for long in all, or when there is a ``hurry``.
 
     Threads that libraries start inherit the class of the one that starts them, and cannot be
     relieved. So they should be started before ``give_way``.
@@ -32,6 +38,8 @@ class BackgroundThread:
         self._lock = threading.Lock()
         self._gives_way = False
         self._hurried = False
+        self._waited = 0.0
+        self._began: float | None = None  # When the piece that is worked on was begun.
         self._first = self._thread = self._start(self._begin)
 
     def _start(self, target: Callable[[], None]) -> threading.Thread:
@@ -71,6 +79,32 @@ class BackgroundThread:
             if self._gives_way:
                 # Started here: a thread inherits its class from the one that starts it.
                 self._thread = self._start(self._take_over)
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Note that the block is a piece of the work, such as a frame. Used by the work."""
+        self._began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._began = None
+
+    @contextlib.contextmanager
+    def awaited(self) -> Iterator[None]:
+        """Count the time in the block, which waits for the work, and look how that gets on.
+
+        Whoever waits does so again and again, some hundredths of a second each time.
+        """
+        entered = time.monotonic()
+        try:
+            yield
+        finally:
+            if self._gives_way and not self._hurried:
+                now = time.monotonic()
+                self._waited += now - entered
+                began = self._began
+                if max(self._waited, now - (began or now)) > STARVED_SECONDS:
+                    self.hurry()
 
     def is_alive(self) -> bool:
         """Tell whether the work goes on, or may yet be taken over."""

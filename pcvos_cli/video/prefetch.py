@@ -7,8 +7,8 @@ short and look after the other side each time.
 import contextlib
 import queue
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -34,9 +34,6 @@ POLL_SECONDS = 0.05
 
 PATIENCE_SECONDS = 10.0
 """How long ``close`` waits for a worker that is stuck in a call before it leaves it behind."""
-
-STARVED_SECONDS = 0.5
-"""Where a frame takes longer to read or write, a thread that does not give way takes over."""
 
 
 def queue_length(clip_length: int, frame_bytes: int) -> int:
@@ -90,7 +87,11 @@ class prefetch(Generic[T]):  # noqa: N801  used like a function, as contextlib.c
         try:
             if self._iterator is None:
                 self._iterator = iter(self._iterable)
-            for item in self._iterator:
+            while True:
+                with thread.at_work():
+                    item = next(self._iterator, _END)
+                if isinstance(item, _End):
+                    break
                 if not _offer(self._items, item, self._stop.is_set):
                     break
                 if self._items.full():
@@ -117,13 +118,10 @@ class prefetch(Generic[T]):  # noqa: N801  used like a function, as contextlib.c
             StopIteration: At the end, and after ``close``.
             BaseException: Whatever the iterable raised, after the items before it.
         """
-        began = time.monotonic()
         while not self._stop.is_set():
-            if time.monotonic() - began > STARVED_SECONDS:
-                self._thread.hurry()
             # Asked before the queue: a thread that has ended can add nothing afterwards.
             alive = self._thread.is_alive()
-            with contextlib.suppress(queue.Empty):
+            with contextlib.suppress(queue.Empty), self._thread.awaited():
                 item = self._items.get(timeout=POLL_SECONDS if alive else 0.001)
                 if isinstance(item, _End):
                     break
@@ -162,7 +160,7 @@ class BackgroundWriter:
     All calls to the writers happen in the thread, so a writer is never aborted while it
     writes. As a context manager it closes on success and aborts on an error.
 
-    The thread gives way to all others, until a frame takes long or the run ends
+    The thread gives way to all others, until it was waited for too long or the run ends
     (``BackgroundThread``).
 
     Args:
@@ -181,7 +179,6 @@ class BackgroundWriter:
         self._error: BaseException | None = None
         self._finish = threading.Event()
         self._drop = threading.Event()
-        self._began: float | None = None  # When the frame that is being written was begun.
         _start_threads_of_opencv()
         self._thread = BackgroundThread(self._work, "pcvos-writer")
 
@@ -219,12 +216,11 @@ class BackgroundWriter:
             if isinstance(job, threading.Event):
                 job.set()
                 continue
-            self._began = time.monotonic()
-            if callable(job):
-                job()
-            else:
-                self._write(*job)
-            self._began = None
+            with thread.at_work():
+                if callable(job):
+                    job()
+                else:
+                    self._write(*job)
 
     def _write(self, frame: Frame, labels: LabelMap, probs: NDArray[np.float32] | None) -> None:
         for writer in self._writers:
@@ -262,18 +258,18 @@ class BackgroundWriter:
         """
         reached = threading.Event()
         self._put(reached)
-        while not reached.wait(POLL_SECONDS):
-            if self._has_ended() and not reached.is_set():
+        while not reached.is_set():
+            ended = self._has_ended()
+            with self._thread.awaited():
+                reached.wait(POLL_SECONDS)
+            if ended and not reached.is_set():
                 self._raise()
 
     def _put(self, job: _Job | threading.Event | Callable[[], None]) -> None:
-        if not _offer(self._jobs, job, self._has_ended):
+        if not _offer(self._jobs, job, self._has_ended, self._thread.awaited):
             self._raise()
 
     def _has_ended(self) -> bool:
-        began = self._began
-        if began is not None and time.monotonic() - began > STARVED_SECONDS:
-            self._thread.hurry()
         return not self._thread.is_alive()
 
     def _raise(self) -> None:
@@ -322,10 +318,18 @@ def _start_threads_of_opencv() -> None:
     cv2.LUT(np.zeros((1 << 10, 1 << 10), np.uint8), np.zeros(256, np.uint8))
 
 
-def _offer(items: "queue.Queue[T]", item: T, given_up: Callable[[], bool]) -> bool:
-    """Put ``item`` unless the other side has gone; return whether it was put."""
+def _offer(
+    items: "queue.Queue[T]",
+    item: T,
+    given_up: Callable[[], bool],
+    waiting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+) -> bool:
+    """Put ``item`` unless the other side has gone; return whether it was put.
+
+    Each piece of the wait is in a context of ``waiting``.
+    """
     while not given_up():
-        with contextlib.suppress(queue.Full):
+        with contextlib.suppress(queue.Full), waiting():
             items.put(item, timeout=POLL_SECONDS)
             return True
     return False

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from model.errors import OutputError
+from pcvos_cli.video import background
 from pcvos_cli.video import prefetch as module
 from pcvos_cli.video.prefetch import (
     QUEUE_BYTES,
@@ -206,7 +207,7 @@ def test_the_end_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_readers_thread_gives_way_once_it_is_ahead_and_no_other_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "STARVED_SECONDS", 60)  # Other tests may keep the cores busy.
+    monkeypatch.setattr(background, "STARVED_SECONDS", 60)  # Other tests may keep the cores busy.
 
     def classes() -> Iterator[int]:
         while True:
@@ -225,7 +226,7 @@ def test_the_readers_thread_gives_way_once_it_is_ahead_and_no_other_does(
 def test_a_thread_that_does_not_give_way_takes_over_reading(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "STARVED_SECONDS", 0.1)
+    monkeypatch.setattr(background, "STARVED_SECONDS", 0.1)
     closed: list[str] = []
 
     def numbers() -> Iterator[tuple[int, int]]:
@@ -248,7 +249,7 @@ def test_a_thread_that_does_not_give_way_takes_over_reading(
 
 
 def test_a_reader_that_is_never_ahead_is_not_relieved(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "STARVED_SECONDS", 0.02)
+    monkeypatch.setattr(background, "STARVED_SECONDS", 0.02)
     threads: set[int] = set()
 
     def numbers() -> Iterator[int]:
@@ -265,7 +266,7 @@ def test_a_reader_that_is_never_ahead_is_not_relieved(monkeypatch: pytest.Monkey
 def test_an_error_crosses_from_the_thread_that_took_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "STARVED_SECONDS", 0.05)
+    monkeypatch.setattr(background, "STARVED_SECONDS", 0.05)
 
     def numbers() -> Iterator[int]:
         yield from range(3)
@@ -462,7 +463,7 @@ class _Classes(Recorder):
 
 @pytest.mark.skipif(not _can_give_way(), reason="no thread can give way here")
 def test_the_writers_thread_gives_way_and_no_other_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "STARVED_SECONDS", 60)  # Other tests may keep the cores busy.
+    monkeypatch.setattr(background, "STARVED_SECONDS", 60)  # Other tests may keep the cores busy.
     recorder = _Classes()
     with BackgroundWriter([recorder]) as out:
         for i in range(3):
@@ -477,7 +478,7 @@ def test_the_writers_thread_gives_way_and_no_other_does(monkeypatch: pytest.Monk
 def test_a_thread_that_does_not_give_way_takes_over_from_one_that_gets_nowhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "STARVED_SECONDS", 0.1)
+    monkeypatch.setattr(background, "STARVED_SECONDS", 0.1)
     recorder = _Classes(linger_at=1)
     with BackgroundWriter([recorder], depth=1) as out:
         for i in range(6):
@@ -492,14 +493,15 @@ def test_a_thread_that_does_not_give_way_takes_over_from_one_that_gets_nowhere(
 def test_an_error_reaches_the_caller_though_another_thread_was_to_take_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "STARVED_SECONDS", 0.05)
+    monkeypatch.setattr(background, "STARVED_SECONDS", 0.05)
     recorder = Recorder(fail_at=0)
     recorder.gate = threading.Event()
-    out = BackgroundWriter([recorder])
+    out = BackgroundWriter([recorder], depth=1)
     out.submit(frame(0), LABELS, None)
-    time.sleep(0.1)
-    out.submit(frame(1), LABELS, None)  # Notices that the first one takes too long.
-    recorder.gate.set()
+    out.submit(frame(1), LABELS, None)
+    threading.Timer(0.3, recorder.gate.set).start()
+    with pytest.raises(OutputError, match="disk full"):
+        out.submit(frame(2), LABELS, None)  # There is no room for so long that it hurries.
     with pytest.raises(OutputError, match="disk full"):
         out.close()
     assert recorder.calls == ["abort"]
