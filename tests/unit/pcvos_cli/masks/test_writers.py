@@ -25,6 +25,8 @@ from pcvos_cli.video.reader import VideoSource
 from pcvos_cli.video.source import Frame, VideoInfo
 from tests.support.videos import packets_of, pictures, times_of, write_video
 
+THREADS = Path("/proc/self/task")
+
 
 def info_of(
     size: tuple[int, int] = (48, 64), *, time_base: Fraction = Fraction(1, 25)
@@ -309,6 +311,18 @@ def test_overlay_abort_leaves_nothing(tmp_path: Path) -> None:
         writer.abort()
         writer.abort()
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not THREADS.is_dir(), reason="the system does not list a process's threads")
+@pytest.mark.parametrize(("size", "alone"), [((480, 854), True), ((720, 1280), False)])
+def test_small_overlays_are_encoded_in_the_thread_that_draws_them(
+    tmp_path: Path, size: tuple[int, int], *, alone: bool
+) -> None:
+    before = set(THREADS.iterdir())
+    writer = OverlayWriter(tmp_path / "o.mp4", info_of(size))
+    started = set(THREADS.iterdir()) - before
+    writer.abort()
+    assert (not started) == alone
 
 
 def test_overlay_of_no_frames(tmp_path: Path) -> None:

@@ -490,6 +490,22 @@ def test_a_thread_that_does_not_give_way_takes_over_from_one_that_gets_nowhere(
     assert recorder.calls == [*((i, False) for i in range(6)), "close"]
 
 
+@pytest.mark.skipif(not _can_give_way(), reason="no thread can give way here")
+def test_a_frame_that_takes_long_is_the_last_one_of_its_thread_though_nobody_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(background, "STARVED_SECONDS", 0.1)
+    recorder = _Classes()
+    recorder.gate = threading.Event()
+    with BackgroundWriter([recorder], depth=8) as out:
+        out.submit(frame(0), LABELS, None)
+        time.sleep(0.2)
+        out.submit(frame(1), LABELS, None)  # Does not wait, but looks.
+        recorder.gate.set()
+        out.flush()
+        assert recorder.classes == [os.SCHED_IDLE, os.SCHED_OTHER]
+
+
 def test_an_error_reaches_the_caller_though_another_thread_was_to_take_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
