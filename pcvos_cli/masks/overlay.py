@@ -39,8 +39,8 @@ ENCODER_THREADS = 4
 """For large frames; fixed, since the number of threads shapes the bytes that libx264 writes."""
 
 ALONE_PIXELS = 1 << 19
-"""Up to so many pixels, of which one takes 6 ms, frames are encoded in the thread that draws them.
-It gives way to the model's (``BackgroundThread``), as libx264's own threads cannot."""
+"""Frames of at most so many pixels (480p takes 6 ms) are encoded in the thread that draws them: it
+gives way to the model's (``BackgroundThread``), as libx264's own threads cannot."""
 
 MPEG4_MAX_TICKS = 65535
 """MPEG-4 part 2 cannot count finer fractions of a second than this."""
