@@ -29,6 +29,10 @@ StillLayout = Literal["pairs", "beside", "regions", "instances"]
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "JPEGImages")
 MASK_FOLDERS = ("masks", "mask", "gt", "annotations", "Annotations", "GT", "ground_truth_mask")
 
+VOID = 255
+MAX_PALETTE_ID = 64
+"""A mask whose values, 255 aside, go up to this holds object ids; with larger ones, grey levels."""
+
 MIN_OBJECT_SHARE = 0.004
 MAX_OBJECT_SHARE = 0.6
 _MAX_BORDER_SHARE = 0.18
@@ -195,9 +199,13 @@ class StillFolder:
             raise UnusableItemError(mask_path, f"mask is {stored.shape}, image {image.shape[:2]}")
         if self.layout in ("regions", "instances"):
             return image, _choose_objects(stored, mask_path, rng, max_objects, self.layout)
-        if len(values := np.flatnonzero(np.bincount(stored.ravel()))) > 1 and 2 <= values[-1] <= 64:
-            # Object ids, as a palette mask has them.
-            return image, _choose_objects(stored, mask_path, rng, max_objects, "instances")
+        ids = np.flatnonzero(np.bincount(stored.ravel()))
+        ids = ids[(ids > 0) & (ids != VOID)]
+        if ids.size and ids[-1] <= MAX_PALETTE_ID:
+            # Object ids, as a palette mask has them: 255 beside them is void.
+            stored = np.where(stored == VOID, 0, stored).astype(np.uint8)
+            if ids[-1] >= 2:
+                return image, _choose_objects(stored, mask_path, rng, max_objects, "instances")
         # Anti-aliased and JPEG masks are cut at half of their largest value.
         labels = (stored > int(stored.max(initial=0)) / 2).astype(np.uint8)
         share = float(labels.mean())

@@ -71,6 +71,19 @@ def test_instances_give_several_objects_and_regions_leave_out_the_backdrop(tmp_p
     assert counts == {1, 2}
 
 
+@pytest.mark.parametrize("objects", [1, 2])
+def test_255_beside_object_ids_is_void_and_no_object(tmp_path: Path, objects: int) -> None:
+    stored = masks(*[disk((48, 30), 20), disk((48, 95), 20)][:objects])
+    stored[:10] = 255
+    save(tmp_path / "images" / "x.jpg", photo(0))
+    save(tmp_path / "masks" / "x.png", stored)
+    folder = StillFolder(tmp_path)
+    for seed in range(5):
+        _, labels = folder.load(0, np.random.default_rng(seed), 2)
+        assert labels.any()
+        assert not labels[(stored == 0) | (stored == 255)].any()
+
+
 def test_antialiased_and_binary_masks_are_cut_at_half(tmp_path: Path) -> None:
     soft = np.zeros((96, 128), np.uint8)
     soft[20:70, 20:100] = 255
