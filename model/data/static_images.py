@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from model.data.deformation import Floats, random_deformation
 from model.data.images import ImageCache
-from model.data.motion import Floats, random_deformation
 from model.data.sample import MAX_ATTEMPTS, Problem, TrainingSample, keep_visible
 from model.data.stills import StillFolder, StillLayout
 from model.data.transforms import (

@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model.data.deformation import Deformation, Floats, inverse_map
 from model.data.images import Pixels
-from model.data.motion import Deformation, Floats
-from model.data.rendering import inverse_map
 from model.data.sample import MIN_REFERENCE_SHARE
 from model.errors import ConfigError
 

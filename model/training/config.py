@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from model.config import PRESETS, STRIDE
-from model.data.scene_config import SyntheticConfig
+from model.data.synthetic.config import SyntheticConfig
 from model.errors import ConfigError
 
 

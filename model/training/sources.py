@@ -5,7 +5,7 @@ from pathlib import Path
 from model.data.mixing import Ingredient, MixedDataset
 from model.data.opening import detect_kind, open_training_source
 from model.data.sampling import GapSchedule
-from model.data.synthetic import SyntheticVideo
+from model.data.synthetic.video import SyntheticVideo
 from model.errors import InputError
 from model.training.config import TrainConfig
 

@@ -193,14 +193,14 @@ def benchmark(
     """Measure FPS, memory and the seconds of each stage, and with a data set accuracy."""
     console.configure(quiet=quiet, verbose=verbose, debug=debug)
     # Not at the top: `pcvos --help` comes by here.
-    from pcvos_cli.benchmark_run import (
+    from pcvos_cli.benchmarking.clip import SCALING_FRAMES, BenchmarkSettings
+    from pcvos_cli.benchmarking.run import (
         AccuracyRequest,
         Outputs,
         report_ablation,
         report_long,
         report_speed,
     )
-    from pcvos_cli.benchmarking.clip import SCALING_FRAMES, BenchmarkSettings
 
     outputs = Outputs(json=json, csv=csv, plot=plot, paper=paper, overwrite=overwrite)
     outputs.refuse_existing()

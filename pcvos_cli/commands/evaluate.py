@@ -119,7 +119,7 @@ def evaluate(
     """Score masks with J and F, as the DAVIS and YouTube-VOS scorers do."""
     console.configure(quiet=quiet, verbose=verbose, debug=debug)
     # Not at the top: `pcvos --help` comes by here.
-    from pcvos_cli.evaluation_run import Outputs, report_scores, segment_first
+    from pcvos_cli.scoring.evaluation import Outputs, report_scores, segment_first
     from pcvos_cli.scoring.layouts import load_dataset
 
     outputs = Outputs(json, csv, html, submission, overwrite)

@@ -9,10 +9,10 @@ import typer
 
 from model.errors import ConfigError
 from pcvos_cli import console, options
-from pcvos_cli.recipes import recipe_names, resolve_recipe
 from pcvos_cli.settings import DeviceName
 from pcvos_cli.signals import Terminated
-from pcvos_cli.training_run import run_folder, stop_on_signals
+from pcvos_cli.training.recipes import recipe_names, resolve_recipe
+from pcvos_cli.training.run_folder import run_folder, stop_on_signals
 
 if TYPE_CHECKING:
     from model.training.config import TrainConfig
@@ -283,7 +283,7 @@ def _train(
     from model.training.distributed import joined, processes_of_environment
     from model.training.loop import fit
     from pcvos_cli.preparation import choose_device
-    from pcvos_cli.training_report import TensorBoard, TerminalReporter, draw_curves
+    from pcvos_cli.training.report import TensorBoard, TerminalReporter, draw_curves
 
     if threads is not None:
         torch.set_num_threads(threads)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from model.metrics.summary import GroupScore, ObjectScore
 from pcvos_cli.masks.palette import bright_colour_of
-from pcvos_cli.reports import EvaluationReport
 from pcvos_cli.scoring.layouts import TruthDataset, prediction_folder
 from pcvos_cli.scoring.pictures import data_uri, draw_masks, picture_size, read_backdrop, shrink
 from pcvos_cli.scoring.plot import Line, plot_over_time
+from pcvos_cli.scoring.report import EvaluationReport
 from pcvos_cli.scoring.score import FrameTask, SequenceSeries, read_pair
 
 PICTURED_SEQUENCES = 40

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pcvos_cli.reports import EvaluationReport, seen_unseen_scores
 from pcvos_cli.scoring.layouts import TruthDataset
+from pcvos_cli.scoring.report import EvaluationReport, seen_unseen_scores
 from pcvos_cli.scoring.score import SequenceSeries
 
 

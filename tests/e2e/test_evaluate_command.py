@@ -13,7 +13,7 @@ from PIL import Image
 
 from model.metrics.contour import contour_accuracy
 from model.metrics.region import region_similarity
-from pcvos_cli.reports import EvaluationReport
+from pcvos_cli.scoring.report import EvaluationReport
 from tests.support.cli import pcvos
 from tests.support.datasets import (
     SIZE,

@@ -5,10 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.data.motion import random_deformation
+from model.data.deformation import random_deformation
 from model.data.sample import MIN_REFERENCE_SHARE
 from model.data.sampling import random_gaps, sample_frames
-from model.data.synthetic import SyntheticVideo
+from model.data.synthetic.video import SyntheticVideo
 from model.data.transforms import AugmentConfig, augment_video, random_view
 from tests.support.training_data import disk, photo
 

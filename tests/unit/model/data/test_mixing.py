@@ -14,7 +14,7 @@ from model.data.images import ImageCache, read_image
 from model.data.mixing import Ingredient, MixedDataset, start_worker
 from model.data.sample import Problem, TrainingSample, collate, keep_visible
 from model.data.sampling import GapSchedule
-from model.data.synthetic import SyntheticVideo
+from model.data.synthetic.video import SyntheticVideo
 from model.errors import ConfigError
 from model.ops.images import normalise
 from tests.support.training_data import make_photos

@@ -16,7 +16,7 @@ from model.training.recipe import (
     setting_names,
 )
 from model.training.state import _plain
-from pcvos_cli.recipes import default_recipe, read_recipe, recipe_names, resolve_recipe
+from pcvos_cli.training.recipes import default_recipe, read_recipe, recipe_names, resolve_recipe
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -6,17 +6,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.data.casting import Casting, Part
-from model.data.cutouts import OwnScene, Props
+from model.data.deformation import Floats, random_deformation
 from model.data.images import Pixels
-from model.data.motion import (
-    Camera,
-    Floats,
-    Trajectory,
-    random_curve,
-    random_deformation,
-)
-from model.data.rendering import (
+from model.data.sample import Problem
+from model.data.synthetic.casting import Casting, Part
+from model.data.synthetic.config import SyntheticConfig
+from model.data.synthetic.cutouts import OwnScene, Props
+from model.data.synthetic.motion import Camera, Trajectory, random_curve
+from model.data.synthetic.rendering import (
     Layer,
     blur_frame,
     draw_layer,
@@ -24,8 +21,6 @@ from model.data.rendering import (
     random_finish,
     warp_background,
 )
-from model.data.sample import Problem
-from model.data.scene_config import SyntheticConfig
 
 
 class Director:

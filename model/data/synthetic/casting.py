@@ -5,19 +5,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from model.data.cutouts import Props
-from model.data.cutting import Cutout, bar, piece, unroll
-from model.data.motion import (
-    Curve,
-    Deformation,
-    Excursion,
-    Floats,
-    Trajectory,
-    random_curve,
-    random_deformation,
-)
+from model.data.deformation import Deformation, Floats, random_deformation
 from model.data.sample import Problem
-from model.data.scene_config import SyntheticConfig
+from model.data.synthetic.config import SyntheticConfig
+from model.data.synthetic.cutouts import Props
+from model.data.synthetic.cutting import Cutout, bar, piece, unroll
+from model.data.synthetic.motion import Curve, Excursion, Trajectory, random_curve
 
 
 @dataclass(frozen=True, slots=True)

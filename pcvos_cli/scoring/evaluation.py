@@ -13,9 +13,9 @@ from pcvos_cli import console
 from pcvos_cli.settings import SegmentSettings
 
 if TYPE_CHECKING:
-    from pcvos_cli.reports import EvaluationReport
     from pcvos_cli.scoring.layouts import TruthDataset
     from pcvos_cli.scoring.page import Scored
+    from pcvos_cli.scoring.report import EvaluationReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def _write(
 ) -> None:
     """Write what is asked for, then the table or the JSON document."""
     from pcvos_cli.masks.output import write_text
-    from pcvos_cli.reports import to_csv
+    from pcvos_cli.scoring.report import to_csv
 
     if outputs.csv is not None:
         write_text(outputs.csv, to_csv({folder.name: folder.report for folder in folders}))
@@ -171,7 +171,7 @@ def _write_protocol(report: "EvaluationReport") -> None:
 
 def _write_table(folder: "Scored") -> None:
     """Write overall, sequences and their objects; in percent, as papers do."""
-    from pcvos_cli.reports import score_rows
+    from pcvos_cli.scoring.report import score_rows
 
     report = folder.report
     if report.groups:

@@ -6,11 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model.data.deformation import Deformation, Floats, inverse_map
 from model.data.images import Pixels
-from model.data.motion import Deformation, Floats
-from model.data.textures import fractal_noise
+from model.data.synthetic.textures import fractal_noise
 
-_GRID = 14
 _MAX_BLUR = 17
 
 
@@ -142,37 +141,6 @@ def _visible_box(
     right = min(int(np.ceil(high[0] + reach)), frame_size[1])
     bottom = min(int(np.ceil(high[1] + reach)), frame_size[0])
     return (left, top, right, bottom) if right - left > 1 and bottom - top > 1 else None
-
-
-def inverse_map(
-    inverse: NDArray[np.floating],
-    box: tuple[int, int, int, int],
-    centre: Floats,
-    half: float,
-    deformation: Deformation | None,
-    time: float,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return for every pixel of ``box`` where in the source it comes from (x and y maps).
-
-    The affine part is exact. The deformation is smooth, so it is computed on a coarse grid
-    and resized, which costs a twentieth.
-    """
-    left, top, right, bottom = box
-    columns = np.arange(left, right, dtype=np.float32)
-    rows = np.arange(top, bottom, dtype=np.float32)[:, None]
-    a = inverse.astype(np.float32)
-    x = (a[0, 0] * columns + a[0, 2]) + a[0, 1] * rows
-    y = (a[1, 0] * columns + a[1, 2]) + a[1, 1] * rows
-    if deformation is not None:
-        width, height = right - left, bottom - top
-        coarse_x = left + (np.arange(_GRID) + 0.5) * width / _GRID - 0.5
-        coarse_y = (top + (np.arange(_GRID) + 0.5) * height / _GRID - 0.5)[:, None]
-        u = (inverse[0, 0] * coarse_x + inverse[0, 1] * coarse_y + inverse[0, 2] - centre[0]) / half
-        v = (inverse[1, 0] * coarse_x + inverse[1, 1] * coarse_y + inverse[1, 2] - centre[1]) / half
-        for target, moved in zip((x, y), deformation.displacement(u, v, time), strict=True):
-            coarse = (moved * half).astype(np.float32)
-            target += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    return x, y
 
 
 def _blur_kernel(motion: Floats) -> NDArray[np.float32] | None:

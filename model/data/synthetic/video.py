@@ -2,7 +2,7 @@
 
 What real video teaches is asked for on purpose: camera pans and a camera that follows,
 articulated motion, occluders, look-alikes that are no target, things that leave and come
-back, thin parts, changing light, blur, noise. The scenes are planned in ``scenes.py``.
+back, thin parts, changing light, blur, noise. The scenes are planned in ``scenes``.
 """
 
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model.data.cutouts import Props
 from model.data.images import ImageCache
 from model.data.sample import MAX_ATTEMPTS, Problem, TrainingSample, keep_visible
 from model.data.sampling import random_gaps
-from model.data.scene_config import SyntheticConfig
-from model.data.scenes import Director
+from model.data.synthetic.config import SyntheticConfig
+from model.data.synthetic.cutouts import Props
+from model.data.synthetic.scenes import Director
 from model.errors import ConfigError
 
 _NOMINAL_LENGTH = 1000

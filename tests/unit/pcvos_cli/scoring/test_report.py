@@ -4,7 +4,7 @@ import pytest
 
 from model.errors import InputError
 from model.metrics.summary import ObjectScore, summarise_object
-from pcvos_cli.reports import EvaluationReport, score_rows, seen_unseen_scores, to_csv
+from pcvos_cli.scoring.report import EvaluationReport, score_rows, seen_unseen_scores, to_csv
 
 OBJECTS: tuple[ObjectScore, ...] = (
     summarise_object("a", 1, [0.9] * 8, [0.7] * 8),

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.data.images import Pixels
-from model.data.textures import random_outline
+from model.data.synthetic.textures import random_outline
 
 MARGIN = 3
 """Transparent pixels around a cut-out."""

@@ -8,9 +8,8 @@ origin at its centre.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from model.data.deformation import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,81 +164,3 @@ class Camera:
         result[:, 1, 2] = self.size[0] / 2 - 0.5 - (sine * x + cosine * y)
         result[:, 2, 2] = 1
         return result
-
-
-@dataclass(frozen=True, slots=True)
-class Deformation:
-    """Non-rigid motion in an object's own coordinates, ``-1..1`` along its longer side.
-
-    A sum of travelling waves bends everything a little (cloth, water, breathing); joints
-    swing the part that lies beyond them (limbs, heads, tails).
-
-    Attributes:
-        waves: ``(M, 6)``: amplitude x, amplitude y, wave number x, wave number y, phase and
-            angular velocity (radians a frame).
-        joints: ``(J, 8)``: centre x, centre y, normal x, normal y, sharpness of the hinge,
-            amplitude (radians), angular velocity, phase.
-    """
-
-    waves: Floats
-    joints: Floats
-
-    def displacement(self, u: Floats, v: Floats, time: float) -> tuple[Floats, Floats]:
-        """Return how far to the right and below each point's texture is found.
-
-        At time 0 waves and joints displace too: a cut-out starts in a pose of its own.
-        """
-        across, down = np.zeros_like(u), np.zeros_like(v)
-        for ax, ay, kx, ky, phase, speed in self.waves:
-            wave = np.sin(kx * u + ky * v + phase + speed * time)
-            across += ax * wave
-            down += ay * wave
-        for cx, cy, nx, ny, sharpness, amplitude, speed, phase in self.joints:
-            du, dv = u - cx, v - cy
-            beyond = 1 / (1 + np.exp(-sharpness * (du * nx + dv * ny)))
-            angle = amplitude * np.sin(speed * time + phase) * beyond
-            cosine, sine = np.cos(angle), np.sin(angle)
-            across += cosine * du - sine * dv - du
-            down += sine * du + cosine * dv - dv
-        return across, down
-
-
-def random_deformation(
-    rng: np.random.Generator, *, strength: float, joints: int, waves: int = 4
-) -> Deformation:
-    """Return a deformation.
-
-    Args:
-        rng: Randomness.
-        strength: Amplitude of the waves, in halves of the object's longer side.
-        joints: Number of joints.
-        waves: Number of waves.
-    """
-    angular = 2 * np.pi / rng.uniform(10, 50, waves + joints)
-    numbers = rng.normal(0, 2.2, (waves, 2))
-    # Longer waves may be higher. The slopes add up to less than 2.5 * waves * strength: below
-    # one, nothing folds over.
-    height = strength / (1 + 0.4 * np.hypot(*numbers.T)) * rng.uniform(0.3, 1, waves)
-    direction = rng.uniform(0, 2 * np.pi, waves)
-    wave_table = np.column_stack(
-        [
-            height * np.cos(direction),
-            height * np.sin(direction),
-            numbers,
-            rng.uniform(0, 2 * np.pi, waves),
-            rng.choice([-1, 1], waves) * angular[:waves],
-        ]
-    )
-    facing = rng.uniform(0, 2 * np.pi, joints)
-    joint_table = np.column_stack(
-        [
-            rng.uniform(-0.5, 0.5, (joints, 2)),
-            np.cos(facing),
-            np.sin(facing),
-            rng.uniform(6, 20, joints),
-            rng.uniform(0.08, 0.45, joints),
-            angular[waves:],
-            rng.uniform(0, 2 * np.pi, joints),
-        ]
-    )
-    return Deformation(wave_table, joint_table)

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.data.cutting import MARGIN, Cutout, cut, fill_holes
 from model.data.images import ImageCache, Pixels, read_sprite, shrink
-from model.data.pictures import PhotoFolder, Pictures, ProceduralPictures
 from model.data.sample import MAX_ATTEMPTS, Problem, UnusableItemError
 from model.data.stills import StillFolder, detect_still_layout
-from model.data.textures import random_outline
+from model.data.synthetic.cutting import MARGIN, Cutout, cut, fill_holes
+from model.data.synthetic.pictures import PhotoFolder, Pictures, ProceduralPictures
+from model.data.synthetic.textures import random_outline
 from model.errors import InputError
 
 _SPRITE_SUFFIXES = frozenset({".png", ".webp"})

@@ -8,7 +8,7 @@ import numpy as np
 
 from model.data.images import ImageCache, Pixels, list_images, read_image, shrink
 from model.data.sample import MAX_ATTEMPTS, Problem, UnusableItemError
-from model.data.textures import procedural_scene, procedural_texture
+from model.data.synthetic.textures import procedural_scene, procedural_texture
 from model.errors import InputError
 
 

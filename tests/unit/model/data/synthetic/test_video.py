@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from model.data.cutting import Cutout, bar, piece, unroll
-from model.data.motion import Camera, Curve, Trajectory
-from model.data.rendering import Layer, draw_layer, premultiply
 from model.data.sample import MIN_REFERENCE_SHARE, TrainingSample
-from model.data.scene_config import SyntheticConfig
-from model.data.synthetic import SyntheticVideo
+from model.data.synthetic.config import SyntheticConfig
+from model.data.synthetic.cutting import Cutout, bar, piece, unroll
+from model.data.synthetic.motion import Camera, Curve, Trajectory
+from model.data.synthetic.rendering import Layer, draw_layer, premultiply
+from model.data.synthetic.video import SyntheticVideo
 from model.errors import ConfigError, InputError
 from tests.support.training_data import disk, make_pairs, make_photos, photo, save
 
@@ -168,7 +168,7 @@ def test_a_target_shows_what_was_not_seen_at_first_only_where_it_is_asked_for(
         rolling[:] = marker
         return rolling
 
-    monkeypatch.setattr("model.data.casting.unroll", mark)
+    monkeypatch.setattr("model.data.synthetic.casting.unroll", mark)
     calm = SyntheticConfig(shapes=0, compound=0, look_alike=0, bystander=0, occluder=0, screen=0)
     source = SyntheticVideo(
         (96, 96), frame_count=2, clip_length=1, objects=[make_pairs(tmp_path / "pairs")]
