@@ -2,17 +2,17 @@
 
 The tree in the order in which the data flows::
 
-    commands/segment.py   arguments -> segment_video -> summary
-    pipeline.py           segment_video: the whole flow on one page
-    decoding.py           frames, and what the model sees of them
-    backward.py           from the first reference mask back to the start
-    early_frames.py       frames that get their masks without the model
-    video/                a file or folder -> frames
-    masks/                reference masks in; palette PNGs, RLE, overlay, scores out
-    output_folder.py      the folder they go to: refused, locked, cleared
-    saved_run.py          what an unfinished run leaves, and how it is taken up again
-    weights_store.py      the shipped weights and their manifest
-    run_report.py         run.json
+    commands/        one file a command: parse, build, call, report
+    video/           a file or folder -> frames
+    masks/           reference masks in; palette PNGs, RLE, overlay, scores out
+    run/             segment_video: the whole flow, and the folder it writes to
+    first_mask/      boxes and points -> a first mask
+    convert/         masks from one format to another
+    scoring/         J and F of masks against true ones
+    benchmarking/    speed, memory, accuracy by setting
+    doctor/          what is installed here
+    files.py         files written whole, and errors in words
+    weights_store.py the shipped weights and their manifest
 
 From Python, without the command line: files with ``segment_video``, frames of your own with
 ``ClipSegmenter``; README.md shows both::
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from model.inference.clips import iter_clips
     from model.inference.segmenter import ClipSegmenter
     from model.types import ReferenceMask
-    from pcvos_cli.pipeline import segment_video
-    from pcvos_cli.settings import SegmentSettings
+    from pcvos_cli.run.pipeline import segment_video
+    from pcvos_cli.run.settings import SegmentSettings
     from pcvos_cli.weights_store import load_model
 
 __all__ = [
@@ -46,10 +46,10 @@ _HOMES = {
     "ClipSegmenter": "model.inference.segmenter",
     "InferenceConfig": "model.config",
     "ReferenceMask": "model.types",
-    "SegmentSettings": "pcvos_cli.settings",
+    "SegmentSettings": "pcvos_cli.run.settings",
     "iter_clips": "model.inference.clips",
     "load_model": "pcvos_cli.weights_store",
-    "segment_video": "pcvos_cli.pipeline",
+    "segment_video": "pcvos_cli.run.pipeline",
 }
 
 

@@ -1,6 +1,6 @@
 """Options that commands share, and how their text is read. Free of torch.
 
-Defaults come from :mod:`model.config` and :mod:`pcvos_cli.settings`, so that the command
+Defaults come from :mod:`model.config` and :mod:`pcvos_cli.run.settings`, so that the command
 line and a Python call cannot drift apart.
 """
 
@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from model.config import PCVOS_LITE, PCVOS_R50, PRESETS, InferenceConfig
-from pcvos_cli.settings import FORMATS, DeviceName, EngineName, SegmentSettings
+from pcvos_cli.run.settings import FORMATS, DeviceName, EngineName, SegmentSettings
 
 INFERENCE = InferenceConfig()
 SETTINGS = SegmentSettings()

@@ -34,7 +34,7 @@ from model.types import ReferenceMask
 from pcvos_cli.benchmarking.bound_report import BoundLine, BoundReport
 from pcvos_cli.benchmarking.long_run import to_and_fro
 from pcvos_cli.benchmarking.machine import describe_machine
-from pcvos_cli.masks.output import write_text
+from pcvos_cli.files import write_text
 
 ROOT = Path(__file__).parents[2]
 RULES = {"usage": FrameRecord.mean_usage, "oldest": property(lambda record: record.number)}

@@ -25,9 +25,9 @@ from pcvos_cli.benchmarking.measure import variant_settings
 from pcvos_cli.benchmarking.model_alone import measure_model
 from pcvos_cli.benchmarking.report import VARIANTS, Spread, Variant
 from pcvos_cli.benchmarking.training_scheme import TrainingScheme, read_scheme
-from pcvos_cli.preparation import choose_device
+from pcvos_cli.run.plan import choose_device
+from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.scoring.layouts import TruthDataset
-from pcvos_cli.settings import SegmentSettings
 from pcvos_cli.weights_store import resolve_weights
 
 BASELINE = "stcn"

@@ -12,7 +12,8 @@ from typing import Any
 from model.errors import ConfigError
 from pcvos_cli.benchmarking.measure import variant_settings
 from pcvos_cli.benchmarking.report import VARIANTS, Accuracy, BenchmarkReport
-from pcvos_cli.masks.output import make_directory
+from pcvos_cli.files import make_directory
+from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.scoring.layouts import TruthDataset
 from pcvos_cli.scoring.parallel import available_cores
 from pcvos_cli.scoring.protocol import describe_protocol, make_report
@@ -23,7 +24,6 @@ from pcvos_cli.scoring.segment_first import (
     read_making,
     segment_dataset,
 )
-from pcvos_cli.settings import SegmentSettings
 
 SPEED_AND_ACCURACY = "FPS is that of the clip above, accuracy that of the data set"
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from model.errors import ConfigError, MaskError
 from pcvos_cli.benchmarking.report import VARIANTS
 from pcvos_cli.benchmarking.scene import MovingShapes
-from pcvos_cli.masks.output import write_whole
-from pcvos_cli.masks.reference import load_references
+from pcvos_cli.files import write_whole
 from pcvos_cli.masks.writers import encode_palette_png
-from pcvos_cli.settings import SegmentSettings
+from pcvos_cli.run.references import load_references
+from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.video.encoding import write_video
 from pcvos_cli.video.source import open_source
 

@@ -33,7 +33,7 @@ from pcvos_cli.benchmarking.tables import (
     speed_table,
     stage_tables,
 )
-from pcvos_cli.masks.output import write_text
+from pcvos_cli.files import write_text
 
 RESULTS = "results.md"
 

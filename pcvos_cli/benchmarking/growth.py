@@ -13,11 +13,11 @@ from model.inference.clips import iter_clips
 from model.inference.segmenter import ClipSegmenter
 from model.memory.bank import FrameRecord, MemoryFrame
 from model.types import Clip
-from pcvos_cli.backward import new_segmenter
 from pcvos_cli.benchmarking.model_alone import time_clip
 from pcvos_cli.benchmarking.trend import Trend
-from pcvos_cli.preparation import Job
-from pcvos_cli.settings import SegmentSettings
+from pcvos_cli.run.backward import new_segmenter
+from pcvos_cli.run.plan import Job
+from pcvos_cli.run.settings import SegmentSettings
 
 NOISE = 0.01
 """By how much copies differ, over the keys' spread: equal similarities would be searched in

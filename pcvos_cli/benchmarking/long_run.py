@@ -29,14 +29,14 @@ from pcvos_cli.benchmarking.long_report import STRETCH, LongReport, Stretch
 from pcvos_cli.benchmarking.machine import describe_machine, matmul_rates
 from pcvos_cli.benchmarking.protocol import clip_name, conditions
 from pcvos_cli.benchmarking.rates import REFERENCE_GFLOPS
-from pcvos_cli.masks.formats import PLACES
-from pcvos_cli.masks.output import write_whole
-from pcvos_cli.masks.reference import load_references
+from pcvos_cli.files import write_whole
 from pcvos_cli.masks.writers import encode_palette_png
-from pcvos_cli.output_folder import REPORT
-from pcvos_cli.preparation import choose_device
-from pcvos_cli.run_report import SegmentReport
-from pcvos_cli.settings import SegmentSettings
+from pcvos_cli.run.formats import PLACES
+from pcvos_cli.run.output_folder import REPORT
+from pcvos_cli.run.plan import choose_device
+from pcvos_cli.run.references import load_references
+from pcvos_cli.run.report import SegmentReport
+from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.video.encoding import write_video
 from pcvos_cli.video.source import open_source
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from pcvos_cli.benchmarking.report import Machine, Spread
-from pcvos_cli.preparation import device_name
-from pcvos_cli.run_report import package_versions, peak_resident_mb
+from pcvos_cli.run.plan import device_name
+from pcvos_cli.run.report import package_versions, peak_resident_mb
 from pcvos_cli.scoring.parallel import available_cores
 
 MATRIX_SIDE = 2048

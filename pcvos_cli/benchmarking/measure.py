@@ -41,9 +41,9 @@ from pcvos_cli.benchmarking.report import (
     Variant,
 )
 from pcvos_cli.benchmarking.trend import Scaling, Trend
-from pcvos_cli.pipeline import segment_video
-from pcvos_cli.preparation import Job
-from pcvos_cli.settings import SegmentSettings
+from pcvos_cli.run.pipeline import segment_video
+from pcvos_cli.run.plan import Job
+from pcvos_cli.run.settings import SegmentSettings
 
 
 def run_benchmark(

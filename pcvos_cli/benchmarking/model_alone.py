@@ -17,14 +17,14 @@ from model.inference.segmenter import ClipSegmenter
 from model.ops.threads import cpu_threads
 from model.ops.timing import StageClock
 from model.types import Clip
-from pcvos_cli.backward import new_segmenter
 from pcvos_cli.benchmarking.clip import BenchmarkSettings, clips_to_measure
 from pcvos_cli.benchmarking.machine import synchronise
 from pcvos_cli.benchmarking.protocol import benchmark_protocol
 from pcvos_cli.benchmarking.report import Spread
-from pcvos_cli.decoding import decode
-from pcvos_cli.preparation import Job, prepare
-from pcvos_cli.settings import SegmentSettings
+from pcvos_cli.run.backward import new_segmenter
+from pcvos_cli.run.decoding import decode
+from pcvos_cli.run.plan import Job, prepare
+from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.video.source import open_source
 
 

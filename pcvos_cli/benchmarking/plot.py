@@ -13,7 +13,7 @@ from pcvos_cli.benchmarking.ablation_report import AblationReport
 from pcvos_cli.benchmarking.curves import Curve
 from pcvos_cli.benchmarking.long_report import LongReport
 from pcvos_cli.benchmarking.report import BenchmarkReport, Machine, Measurement
-from pcvos_cli.masks.output import make_directory, write_whole
+from pcvos_cli.files import make_directory, write_whole
 
 _MARKERS = "os^Dv*"
 """Curves differ by more than their colour."""

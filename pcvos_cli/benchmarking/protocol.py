@@ -6,7 +6,7 @@ from typing import Any
 from pcvos_cli.benchmarking.clip import BenchmarkSettings
 from pcvos_cli.benchmarking.machine import MATRIX_SIDE, reset_peak_memory
 from pcvos_cli.benchmarking.rates import REFERENCE_GFLOPS
-from pcvos_cli.preparation import Job
+from pcvos_cli.run.plan import Job
 
 SCALING = (
     "length: seconds a frame of the clip after the first frame, with a memory filled with near "

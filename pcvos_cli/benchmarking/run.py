@@ -233,7 +233,7 @@ def _write_files(
 ) -> None:
     """Write the CSV and the picture, where asked for."""
     if outputs.csv is not None:
-        from pcvos_cli.masks.output import write_text
+        from pcvos_cli.files import write_text
 
         write_text(outputs.csv, csv)
     if outputs.plot is None:

@@ -10,7 +10,7 @@ from model.errors import ConfigError
 from pcvos_cli import console, options
 from pcvos_cli.benchmarking.report import VARIANTS
 from pcvos_cli.options import INFERENCE, SETTINGS
-from pcvos_cli.settings import SegmentSettings
+from pcvos_cli.run.settings import SegmentSettings
 
 _OUTPUT = "Output"
 _ACCURACY = "Accuracy, on a data set"

@@ -74,7 +74,7 @@ def convert(
             if target != of:
                 raise typer.BadParameter(f"goes with --to {of} only", param_hint=option)
             given[key] = value
-    from pcvos_cli.conversion import ConversionSettings, convert_masks
+    from pcvos_cli.convert.conversion import ConversionSettings, convert_masks
 
     settings = ConversionSettings(target, overwrite=overwrite, **given)
     with console.progress(result.name) as bar:

@@ -7,13 +7,13 @@ import typer
 from pcvos_cli import console, options
 
 if TYPE_CHECKING:
-    from pcvos_cli.diagnosis import Diagnosis
+    from pcvos_cli.doctor.diagnosis import Diagnosis
 
 
 def doctor(json: options.Json = False, debug: options.Debug = False) -> None:
     """Examine this installation: versions, devices, codecs, weights. Ends with 0 if usable."""
     console.configure(debug=debug)
-    from pcvos_cli.diagnosis import diagnose
+    from pcvos_cli.doctor.diagnosis import diagnose
 
     found = diagnose()
     if json:

@@ -9,7 +9,7 @@ from model.config import InferenceConfig
 from model.errors import ConfigError
 from pcvos_cli import console, options
 from pcvos_cli.options import INFERENCE, SETTINGS
-from pcvos_cli.settings import SegmentSettings
+from pcvos_cli.run.settings import SegmentSettings
 
 _OUTPUT = "Output"
 _SEGMENT = "Segmenting first, without PREDICTIONS"

@@ -7,10 +7,10 @@ import typer
 
 from model.errors import OutputError
 from pcvos_cli import console, options
-from pcvos_cli.masks.boxes import parse_boxes, parse_points
+from pcvos_cli.first_mask.boxes import parse_boxes, parse_points
 
 if TYPE_CHECKING:
-    from pcvos_cli.first_mask import FirstMask
+    from pcvos_cli.first_mask.make import FirstMask
 
 
 def mask(
@@ -65,8 +65,8 @@ def mask(
             _check_target(path, option, source, overwrite=overwrite)
     if preview is not None and preview.resolve() == output.resolve():
         raise typer.BadParameter("is the same file as --out", param_hint="--preview")
-    from pcvos_cli.first_mask import make_first_mask
-    from pcvos_cli.masks.output import make_directory, write_whole
+    from pcvos_cli.files import make_directory, write_whole
+    from pcvos_cli.first_mask.make import make_first_mask
     from pcvos_cli.masks.writers import encode_palette_png
 
     made = make_first_mask(source, boxes, foreground, background, frame=frame)

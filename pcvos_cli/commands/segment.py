@@ -10,12 +10,12 @@ import typer
 from model.config import InferenceConfig
 from pcvos_cli import console, options
 from pcvos_cli.options import INFERENCE, SETTINGS
-from pcvos_cli.output_folder import MASKS, OVERLAY, RLE, SCORES
-from pcvos_cli.settings import FORMATS, SegmentSettings
+from pcvos_cli.run.output_folder import MASKS, OVERLAY, RLE, SCORES
+from pcvos_cli.run.settings import FORMATS, SegmentSettings
 from pcvos_cli.signals import Terminated
 
 if TYPE_CHECKING:
-    from pcvos_cli.run_report import RunPlan, SegmentReport
+    from pcvos_cli.run.report import RunPlan, SegmentReport
 
 _OUTPUT = "Output"
 
@@ -167,9 +167,9 @@ def _reference_masks(
         return
     from tempfile import TemporaryDirectory
 
-    from pcvos_cli.first_mask import make_first_mask
-    from pcvos_cli.masks.boxes import parse_boxes
-    from pcvos_cli.masks.output import write_whole
+    from pcvos_cli.files import write_whole
+    from pcvos_cli.first_mask.boxes import parse_boxes
+    from pcvos_cli.first_mask.make import make_first_mask
     from pcvos_cli.masks.writers import encode_palette_png
 
     made = make_first_mask(source, parse_boxes([box]), frame=start)
@@ -193,7 +193,7 @@ def default_output(source: Path) -> Path:
 def _dry_run(
     source: Path, mask: list[str], output: Path, settings: SegmentSettings, *, json: bool
 ) -> None:
-    from pcvos_cli.pipeline import plan_video
+    from pcvos_cli.run.pipeline import plan_video
 
     plan = plan_video(source, mask, output, settings)
     for text in plan.notes:
@@ -207,7 +207,7 @@ def _dry_run(
 def _run(
     source: Path, mask: list[str], output: Path, settings: SegmentSettings, *, json: bool
 ) -> None:
-    from pcvos_cli.pipeline import segment_video
+    from pcvos_cli.run.pipeline import segment_video
 
     finished = 0
     try:

@@ -9,7 +9,7 @@ import typer
 
 from model.errors import ConfigError
 from pcvos_cli import console, options
-from pcvos_cli.settings import DeviceName
+from pcvos_cli.run.settings import DeviceName
 from pcvos_cli.signals import Terminated
 from pcvos_cli.training.recipes import recipe_names, resolve_recipe
 from pcvos_cli.training.run_folder import run_folder, stop_on_signals
@@ -282,7 +282,7 @@ def _train(
     from model.training.allocation import keep_freed_memory
     from model.training.distributed import joined, processes_of_environment
     from model.training.loop import fit
-    from pcvos_cli.preparation import choose_device
+    from pcvos_cli.run.plan import choose_device
     from pcvos_cli.training.report import TensorBoard, TerminalReporter, draw_curves
 
     if threads is not None:

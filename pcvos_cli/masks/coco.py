@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from pcvos_cli.files import make_directory, output_errors, remove, temporary
 from pcvos_cli.masks.label_map import LabelMap, as_bytes, box_of_all
-from pcvos_cli.masks.output import make_directory, output_errors, remove, temporary
 from pcvos_cli.video.source import Frame, VideoInfo
 
 VIDEO_ID = 1

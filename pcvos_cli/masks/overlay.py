@@ -20,10 +20,10 @@ from av.video.reformatter import (
 from numpy.typing import NDArray
 
 from model.errors import OutputError
+from pcvos_cli.files import make_directory, output_errors, remove, temporary
 from pcvos_cli.masks.audio import AudioTracks
 from pcvos_cli.masks.drawing import draw_masks, line_width
 from pcvos_cli.masks.label_map import LabelMap, box_of_all
-from pcvos_cli.masks.output import make_directory, output_errors, remove, temporary
 from pcvos_cli.video.reader import SCALER_THREADS
 from pcvos_cli.video.source import Colours, Frame, VideoInfo
 

@@ -1,6 +1,5 @@
 """Reference masks as users have them: palette, grey, colour, 1-bit, 16-bit, JPEG."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,18 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from model.errors import InputError, MaskError
-from pcvos_cli.masks.options import parse_mask_options
 from pcvos_cli.masks.palette import voc_palette
-from pcvos_cli.video.source import FrameSource
-
-__all__ = [
-    "ColourMap",
-    "LoadedMask",
-    "load_references",
-    "parse_mask_options",
-    "read_reference",
-    "resize_nearest",
-]
 
 VOID = 255
 """Value of an 8-bit mask that states nothing (DAVIS, PASCAL VOC), unless only 0 goes with it."""
@@ -51,39 +39,6 @@ class LoadedMask:
     labels: NDArray[np.int32]
     object_ids: tuple[int, ...]
     notes: list[str]
-
-
-def load_references(
-    values: Sequence[str], source: FrameSource, *, first: int = 0, resize: bool = False
-) -> list[LoadedMask]:
-    """Find and read all reference masks of a run.
-
-    Args:
-        values: As ``parse_mask_options``.
-        source: The source whose frames they name.
-        first: As ``parse_mask_options``.
-        resize: As ``read_reference``.
-
-    Returns:
-        The masks in the order of their frames; a colour has one id in all of them.
-
-    Raises:
-        InputError: As ``parse_mask_options`` and ``read_reference``.
-        MaskError: As ``parse_mask_options`` and ``read_reference``.
-    """
-    size = (source.info.height, source.info.width)
-    colours: ColourMap = {}
-    return [
-        read_reference(
-            path,
-            frame_index,
-            size,
-            resize=resize,
-            coded_size=source.info.coded_size,
-            colours=colours,
-        )
-        for frame_index, path in parse_mask_options(values, source, first=first).items()
-    ]
 
 
 def read_reference(

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model.errors import OutputError
+from pcvos_cli.files import make_directory, write_whole
 from pcvos_cli.masks.coco import RLEWriter
 from pcvos_cli.masks.label_map import LabelMap, as_bytes
-from pcvos_cli.masks.output import make_directory, write_whole
 from pcvos_cli.masks.overlay import OverlayWriter
 from pcvos_cli.masks.palette import MAX_PALETTE_ID, voc_palette
 from pcvos_cli.video.source import Frame

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from model.errors import ConfigError, InputError, OutputError
 from pcvos_cli import console
-from pcvos_cli.settings import SegmentSettings
+from pcvos_cli.run.settings import SegmentSettings
 
 if TYPE_CHECKING:
     from pcvos_cli.scoring.layouts import TruthDataset
@@ -135,7 +135,7 @@ def _write(
     truth: "TruthDataset", folders: "list[Scored]", outputs: Outputs, jobs: int | None
 ) -> None:
     """Write what is asked for, then the table or the JSON document."""
-    from pcvos_cli.masks.output import write_text
+    from pcvos_cli.files import write_text
     from pcvos_cli.scoring.report import to_csv
 
     if outputs.csv is not None:

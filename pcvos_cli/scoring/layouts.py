@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from model.errors import ConfigError, InputError, MaskError
-from pcvos_cli.scoring.labels import VOID, label_values, read_labels
+from pcvos_cli.masks.label_files import VOID, label_values, read_labels
 
 DatasetName = Literal["davis2017", "davis2016", "youtubevos", "folder"]
 FrameChoice = Literal["inner", "all"]

@@ -17,12 +17,12 @@ from PIL import Image
 
 from model.checkpoint import load_checkpoint
 from model.errors import ConfigError, InputError, MaskError, OutputError
+from pcvos_cli.masks.label_files import VOID, label_values, read_labels
 from pcvos_cli.masks.palette import voc_palette
-from pcvos_cli.output_folder import MASKS
-from pcvos_cli.pipeline import segment_video
-from pcvos_cli.scoring.labels import VOID, label_values, read_labels
+from pcvos_cli.run.output_folder import MASKS
+from pcvos_cli.run.pipeline import segment_video
+from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.scoring.layouts import TruthDataset, TruthSequence
-from pcvos_cli.settings import SegmentSettings
 from pcvos_cli.weights_store import resolve_weights
 
 SETTINGS = "evaluation.json"

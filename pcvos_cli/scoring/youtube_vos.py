@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from model.errors import InputError, MaskError, OutputError
-from pcvos_cli.scoring.labels import label_values, read_labels
+from pcvos_cli.masks.label_files import label_values, read_labels
 from pcvos_cli.scoring.layouts import (
     TruthDataset,
     TruthSequence,

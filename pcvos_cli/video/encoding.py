@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import OutputError
-from pcvos_cli.masks.output import output_errors
+from pcvos_cli.files import output_errors
 from pcvos_cli.video.codecs import codec_support
 from pcvos_cli.video.reader import SCALER_THREADS
 

@@ -20,8 +20,8 @@ from pcvos_cli.benchmarking.ablation_report import (
     AblationReport,
 )
 from pcvos_cli.benchmarking.accuracy import AccuracyMeter
+from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.scoring.layouts import load_dataset
-from pcvos_cli.settings import SegmentSettings
 from tests.support.cli import pcvos
 from tests.support.datasets import moving, write_davis2017, write_youtube_vos
 

@@ -16,7 +16,7 @@ import pytest
 
 from model.inference.segmenter import ClipSegmenter
 from model.types import Clip, ClipPrediction
-from pcvos_cli.output_folder import STATE
+from pcvos_cli.run.output_folder import STATE
 from tests.support.cli import MODULE, pcvos, square, write_mask
 from tests.support.shared import REPOSITORY
 from tests.support.videos import pictures, write_video

@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 
 from model.config import InferenceConfig
 from pcvos_cli import segment_video
-from pcvos_cli.settings import SegmentSettings
+from pcvos_cli.run.settings import SegmentSettings
 from tests.support.cli import pcvos, pcvos_process, read_labels, square, write_mask
 from tests.support.videos import pictures, times_of, write_video
 

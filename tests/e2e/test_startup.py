@@ -41,7 +41,7 @@ def test_lite_runs_without_torchvision() -> None:
     """Its import costs 165 MB and seconds, for torch's compiler comes with it."""
     code = (
         "import sys\n"
-        "import pcvos_cli.pipeline\n"
+        "import pcvos_cli.run.pipeline\n"
         "from model.build import build_pcvos\n"
         "from model.config import PCVOS_LITE\n"
         "from model.inference.engine import with_onnxruntime\n"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pcvos_cli.scoring.labels import LabelMap, read_labels
+from pcvos_cli.masks.label_files import LabelMap, read_labels
 from tests.support.cli import MODULE, pcvos
 from tests.support.masks import contents, moving, write_palette_folder
 
@@ -196,7 +196,7 @@ def test_a_run_that_fails_midway_leaves_the_older_result(
             raise OSError(28, "No space left on device", "00003.png")
         return read_labels(path)
 
-    monkeypatch.setattr("pcvos_cli.masks.label_sources.read_labels", broken)
+    monkeypatch.setattr("pcvos_cli.convert.label_sources.read_labels", broken)
     for target, path in (("davis", out), ("youtube-vis", tmp_path / "v.json"), ("coco", coco)):
         calls = 0
         fails(6, masks, "--to", target, "-o", path, "--overwrite", saying="00003.png")

@@ -18,7 +18,7 @@ from pcvos_cli.masks.writers import (
     RLEWriter,
     ScoresWriter,
 )
-from pcvos_cli.video.prefetch import BackgroundWriter
+from pcvos_cli.run.threads import BackgroundWriter
 from pcvos_cli.video.source import Frame, VideoInfo
 
 pytestmark = pytest.mark.timeout(30)

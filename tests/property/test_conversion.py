@@ -10,9 +10,9 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from pcvos_cli.conversion import ConversionSettings, Target, convert_masks
+from pcvos_cli.convert.coco_reader import decode_mask, run_lengths
+from pcvos_cli.convert.conversion import ConversionSettings, Target, convert_masks
 from pcvos_cli.masks.coco import encode_labels
-from pcvos_cli.masks.coco_reader import decode_mask, run_lengths
 from tests.support.masks import contents, encode_mask, write_palette_folder
 
 SIZES = st.tuples(st.integers(1, 17), st.integers(1, 17))

@@ -12,8 +12,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from pcvos_cli import pipeline
 from pcvos_cli.app import app
+from pcvos_cli.run import pipeline
 
 
 def _kill() -> None:

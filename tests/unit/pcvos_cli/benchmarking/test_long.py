@@ -20,7 +20,7 @@ from pcvos_cli.benchmarking.long_run import (
 )
 from pcvos_cli.benchmarking.plot import draw_long
 from pcvos_cli.benchmarking.report import Machine, Spread
-from pcvos_cli.settings import SegmentSettings
+from pcvos_cli.run.settings import SegmentSettings
 
 WRITES_MASKS = """
 import pathlib, sys, time

@@ -10,10 +10,10 @@ import torch
 from model.build import build_pcvos
 from model.config import PCVOS_LITE, InferenceConfig
 from model.types import ReferenceMask
-from pcvos_cli.backward import new_segmenter
 from pcvos_cli.benchmarking.growth import measure_growth
 from pcvos_cli.benchmarking.model_alone import run_model
-from pcvos_cli.settings import SegmentSettings
+from pcvos_cli.run.backward import new_segmenter
+from pcvos_cli.run.settings import SegmentSettings
 
 SETTINGS = SegmentSettings(inference=InferenceConfig(interval=2, max_memory_frames=2))
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from model.errors import MaskError
+from pcvos_cli.masks.label_files import label_values, read_labels
 from pcvos_cli.masks.palette import voc_palette
-from pcvos_cli.scoring.labels import label_values, read_labels
 from pcvos_cli.scoring.layouts import load_dataset, mask_stems
 from pcvos_cli.scoring.score import FrameTask, score_frame
 from tests.support.datasets import (

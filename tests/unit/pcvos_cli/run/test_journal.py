@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from model.errors import OutputError
 from pcvos_cli.masks import coco
-from pcvos_cli.masks.label_journal import LabelJournal, read_journal
+from pcvos_cli.run.journal import LabelJournal, read_journal
 from pcvos_cli.video.source import Frame
 
 SIZE = (5, 7)

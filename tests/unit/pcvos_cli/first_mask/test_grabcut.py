@@ -6,8 +6,8 @@ import pytest
 from numpy.typing import NDArray
 
 from model.errors import ConfigError, MaskError
-from pcvos_cli.masks.boxes import Box, Point
-from pcvos_cli.masks.grabcut import MAX_PIXELS, grabcut_mask
+from pcvos_cli.first_mask.boxes import Box, Point
+from pcvos_cli.first_mask.grabcut import MAX_PIXELS, grabcut_mask
 
 SIZE = (90, 120)
 YELLOW, BLUE = (220, 200, 40), (30, 60, 220)

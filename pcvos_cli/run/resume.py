@@ -39,9 +39,9 @@ from torch import Tensor
 from model.errors import OutputError
 from model.inference.segmenter import ClipSegmenter
 from model.memory.bank import FrameRecord, MemoryFrame
-from pcvos_cli.masks.label_journal import LabelJournal, read_journal
-from pcvos_cli.masks.output import make_directory, output_errors, remove, write_whole
-from pcvos_cli.output_folder import PROGRESS, STATE
+from pcvos_cli.files import make_directory, output_errors, remove, write_whole
+from pcvos_cli.run.journal import LabelJournal, read_journal
+from pcvos_cli.run.output_folder import PROGRESS, STATE
 
 _KEY = "key"
 _BODY = "body"

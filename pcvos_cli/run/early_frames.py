@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from pcvos_cli.decoding import Decoded
-from pcvos_cli.run_report import RunPlan
-from pcvos_cli.video.prefetch import BackgroundWriter
+from pcvos_cli.run.decoding import Decoded
+from pcvos_cli.run.report import RunPlan
+from pcvos_cli.run.threads import BackgroundWriter
 
 OnFrames = Callable[[int], None]
 """Called with the number of further frames that have their masks."""

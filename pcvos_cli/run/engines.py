@@ -8,7 +8,7 @@ from model.config import STRIDE
 from model.errors import EngineError
 from model.inference.engine import with_onnxruntime
 from model.pcvos import PCVOS
-from pcvos_cli.settings import EngineName
+from pcvos_cli.run.settings import EngineName
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,13 @@ from model.errors import ConfigError, MaskError, OutputError, WeightsError
 from model.network.folding import fold_batch_norms
 from model.pcvos import PCVOS
 from model.types import ReferenceMask
-from pcvos_cli.engines import start_engine
-from pcvos_cli.identity import run_identity
 from pcvos_cli.masks.palette import MAX_PALETTE_ID
-from pcvos_cli.masks.reference import LoadedMask, load_references, resize_nearest
-from pcvos_cli.run_report import RunPlan
-from pcvos_cli.settings import SegmentSettings
+from pcvos_cli.masks.reference import LoadedMask, resize_nearest
+from pcvos_cli.run.engines import start_engine
+from pcvos_cli.run.identity import run_identity
+from pcvos_cli.run.references import load_references
+from pcvos_cli.run.report import RunPlan
+from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.video.frame_range import FrameRange, find_range
 from pcvos_cli.video.source import FrameSource
 from pcvos_cli.video.working_size import working_size

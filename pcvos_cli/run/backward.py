@@ -21,15 +21,15 @@ from model.inference.clips import iter_clips
 from model.inference.segmenter import ClipSegmenter
 from model.ops.timing import StageClock
 from model.types import ClipPrediction, ReferenceMask
-from pcvos_cli.decoding import Decoded, decode
-from pcvos_cli.early_frames import OnFrames
-from pcvos_cli.masks.formats import PLACES, all_channels
-from pcvos_cli.masks.label_journal import pack_labels, unpack_labels
-from pcvos_cli.masks.output import make_directory, output_errors, write_whole
+from pcvos_cli.files import make_directory, output_errors, write_whole
 from pcvos_cli.masks.writers import ScoresWriter
-from pcvos_cli.preparation import Job
-from pcvos_cli.settings import SegmentSettings
-from pcvos_cli.video.prefetch import READ_AHEAD, prefetch
+from pcvos_cli.run.decoding import Decoded, decode
+from pcvos_cli.run.early_frames import OnFrames
+from pcvos_cli.run.formats import PLACES, all_channels
+from pcvos_cli.run.journal import pack_labels, unpack_labels
+from pcvos_cli.run.plan import Job
+from pcvos_cli.run.settings import SegmentSettings
+from pcvos_cli.run.threads import READ_AHEAD, prefetch
 from pcvos_cli.video.source import FrameSource
 
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from model.errors import InputError
 from model.ops.timing import StageClock
-from pcvos_cli.preparation import Job
-from pcvos_cli.settings import SegmentSettings
+from pcvos_cli.run.plan import Job
+from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.video.source import Frame, FrameSource
 from pcvos_cli.video.working_size import resize_frame
 

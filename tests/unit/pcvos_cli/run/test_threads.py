@@ -11,15 +11,15 @@ import pytest
 from numpy.typing import NDArray
 
 from model.errors import OutputError
-from pcvos_cli.video import background
-from pcvos_cli.video import prefetch as module
-from pcvos_cli.video.prefetch import (
+from pcvos_cli.run import threads as module
+from pcvos_cli.run.threads import (
     QUEUE_BYTES,
     READ_AHEAD,
     BackgroundWriter,
     prefetch,
     queue_length,
 )
+from pcvos_cli.video import background
 from pcvos_cli.video.source import Frame
 
 T = TypeVar("T")

@@ -3,7 +3,7 @@
 import pytest
 
 from model.errors import ConfigError
-from pcvos_cli.masks.boxes import Box, Point, parse_boxes, parse_points
+from pcvos_cli.first_mask.boxes import Box, Point, parse_boxes, parse_points
 
 
 def test_boxes_without_an_id_get_the_free_ones_in_order() -> None:

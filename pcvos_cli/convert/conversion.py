@@ -11,12 +11,12 @@ from typing import Any, Literal
 import numpy as np
 
 from model.errors import MaskError, OutputError
+from pcvos_cli.convert.label_sources import MOTS_BASE, LabelSequence, open_labels
+from pcvos_cli.convert.writers import BinaryWriter, CocoWriter, MotsWriter
+from pcvos_cli.files import make_directory, output_errors, temporary
 from pcvos_cli.masks.coco import RLEWriter
-from pcvos_cli.masks.exchange import BinaryWriter, CocoWriter, MotsWriter
-from pcvos_cli.masks.label_sources import MOTS_BASE, LabelSequence, open_labels
-from pcvos_cli.masks.output import make_directory, output_errors, temporary
+from pcvos_cli.masks.label_files import VOID
 from pcvos_cli.masks.writers import MaskWriter, PaletteWriter
-from pcvos_cli.scoring.labels import VOID
 from pcvos_cli.video.source import Frame, VideoInfo
 
 Target = Literal["youtube-vis", "coco", "mots", "binary", "davis"]

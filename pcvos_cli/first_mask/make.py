@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import InputError, MaskError
-from pcvos_cli.masks.boxes import Box, Point
-from pcvos_cli.masks.grabcut import grabcut_mask
+from pcvos_cli.first_mask.boxes import Box, Point
+from pcvos_cli.first_mask.grabcut import grabcut_mask
 from pcvos_cli.video.source import Frame, FrameSource, open_source
 
 

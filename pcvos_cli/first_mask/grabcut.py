@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import ConfigError, MaskError
-from pcvos_cli.masks.boxes import Box, Point
+from pcvos_cli.first_mask.boxes import Box, Point
 
 ITERATIONS = 5
 MAX_PIXELS = 400_000

@@ -17,7 +17,7 @@ from pcvos_cli.masks.writers import (
     RLEWriter,
     ScoresWriter,
 )
-from pcvos_cli.output_folder import MASKS, OVERLAY, RLE, SCORES
+from pcvos_cli.run.output_folder import MASKS, OVERLAY, RLE, SCORES
 from pcvos_cli.video.source import Frame, VideoInfo
 
 PLACES = {"png": MASKS, "rle": RLE, "overlay": OVERLAY, "scores": SCORES}

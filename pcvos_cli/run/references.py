@@ -4,8 +4,42 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from model.errors import InputError, MaskError
+from pcvos_cli.masks.reference import ColourMap, LoadedMask, read_reference
 from pcvos_cli.video.folder import image_files
 from pcvos_cli.video.source import FrameSource
+
+
+def load_references(
+    values: Sequence[str], source: FrameSource, *, first: int = 0, resize: bool = False
+) -> list[LoadedMask]:
+    """Find and read all reference masks of a run.
+
+    Args:
+        values: As ``parse_mask_options``.
+        source: The source whose frames they name.
+        first: As ``parse_mask_options``.
+        resize: As ``read_reference``.
+
+    Returns:
+        The masks in the order of their frames; a colour has one id in all of them.
+
+    Raises:
+        InputError: As ``parse_mask_options`` and ``read_reference``.
+        MaskError: As ``parse_mask_options`` and ``read_reference``.
+    """
+    size = (source.info.height, source.info.width)
+    colours: ColourMap = {}
+    return [
+        read_reference(
+            path,
+            frame_index,
+            size,
+            resize=resize,
+            coded_size=source.info.coded_size,
+            colours=colours,
+        )
+        for frame_index, path in parse_mask_options(values, source, first=first).items()
+    ]
 
 
 def parse_mask_options(

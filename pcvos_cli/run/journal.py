@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from pcvos_cli.files import output_errors
 from pcvos_cli.masks.coco import encode_labels
 from pcvos_cli.masks.label_map import LabelMap
-from pcvos_cli.masks.output import output_errors
 from pcvos_cli.video.source import Frame
 
 

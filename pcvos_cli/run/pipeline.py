@@ -24,17 +24,17 @@ from model.inference.clips import iter_clips
 from model.ops.threads import cpu_threads
 from model.ops.timing import StageClock
 from model.types import ClipPrediction
-from pcvos_cli.backward import new_segmenter, segment_backward
-from pcvos_cli.decoding import UntilUnreadable, decode, keep_frames
-from pcvos_cli.early_frames import OnFrames, write_again, write_empty
-from pcvos_cli.masks.formats import PLACES, all_channels, open_writers, writer_notes
 from pcvos_cli.masks.label_map import MAX_BYTE
-from pcvos_cli.output_folder import REPORT, OutputFolder, check_refusal
-from pcvos_cli.preparation import Job, device_name, prepare
-from pcvos_cli.run_report import RunPlan, SegmentReport, package_versions, peak_resident_mb
-from pcvos_cli.saved_run import SavedRun, identity_digest
-from pcvos_cli.settings import SegmentSettings
-from pcvos_cli.video.prefetch import BackgroundWriter, prefetch, queue_length
+from pcvos_cli.run.backward import new_segmenter, segment_backward
+from pcvos_cli.run.decoding import UntilUnreadable, decode, keep_frames
+from pcvos_cli.run.early_frames import OnFrames, write_again, write_empty
+from pcvos_cli.run.formats import PLACES, all_channels, open_writers, writer_notes
+from pcvos_cli.run.output_folder import REPORT, OutputFolder, check_refusal
+from pcvos_cli.run.plan import Job, device_name, prepare
+from pcvos_cli.run.report import RunPlan, SegmentReport, package_versions, peak_resident_mb
+from pcvos_cli.run.resume import SavedRun, identity_digest
+from pcvos_cli.run.settings import SegmentSettings
+from pcvos_cli.run.threads import BackgroundWriter, prefetch, queue_length
 from pcvos_cli.video.source import Frame, FrameSource, open_source
 
 

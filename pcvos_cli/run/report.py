@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pcvos_cli.masks.output import write_whole
+from pcvos_cli.files import write_whole
 
 _PACKAGES = (
     "pcvos",

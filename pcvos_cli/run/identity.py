@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from model.types import ReferenceMask
-from pcvos_cli.run_report import package_versions
+from pcvos_cli.run.report import package_versions
 from pcvos_cli.video.folder import image_files
 from pcvos_cli.video.source import VideoInfo
 

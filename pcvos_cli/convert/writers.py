@@ -11,10 +11,10 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from model.errors import OutputError
+from pcvos_cli.convert.label_sources import MOTS_BASE
+from pcvos_cli.files import make_directory, output_errors, remove, temporary, write_whole
 from pcvos_cli.masks.coco import CATEGORY_ID, bbox_of, encode_labels
 from pcvos_cli.masks.label_map import LabelMap
-from pcvos_cli.masks.label_sources import MOTS_BASE
-from pcvos_cli.masks.output import make_directory, output_errors, remove, temporary, write_whole
 from pcvos_cli.video.source import Frame
 
 

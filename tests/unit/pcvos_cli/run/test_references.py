@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from model.errors import InputError, MaskError
-from pcvos_cli.masks.reference import load_references, parse_mask_options
+from pcvos_cli.run.references import load_references, parse_mask_options
 from pcvos_cli.video.folder import FolderSource
 from pcvos_cli.video.reader import VideoSource
 from tests.support.videos import write_video

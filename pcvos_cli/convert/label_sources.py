@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import InputError, MaskError
-from pcvos_cli.masks.coco_reader import VideoRLE, read_youtube_vis
-from pcvos_cli.output_folder import MASKS, RLE
-from pcvos_cli.scoring.labels import VOID, label_values, read_labels
+from pcvos_cli.convert.coco_reader import VideoRLE, read_youtube_vis
+from pcvos_cli.masks.label_files import VOID, label_values, read_labels
+from pcvos_cli.run.output_folder import MASKS, RLE
 from pcvos_cli.video.folder import image_files, natural_key
 
 MOTS_BASE = 1000

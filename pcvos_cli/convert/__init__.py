@@ -1,0 +1,1 @@
+"""Masks of a whole video from one format to another: ``conversion.convert_masks``."""
