@@ -1,4 +1,4 @@
-"""Accuracy beside speed: each variant segments a data set, which is then scored."""
+"""Accuracy beside speed: the model segments a data set, whose masks are then scored."""
 
 import hashlib
 import json
@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from model.errors import ConfigError
-from pcvos_cli.benchmarking.measure import variant_settings
-from pcvos_cli.benchmarking.report import VARIANTS, Accuracy, BenchmarkReport
+from pcvos_cli.benchmarking.measure import with_interval
+from pcvos_cli.benchmarking.report import Accuracy, BenchmarkReport
 from pcvos_cli.files import make_directory
 from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.scoring.layouts import TruthDataset
@@ -25,14 +25,12 @@ from pcvos_cli.scoring.segment_first import (
     segment_dataset,
 )
 
-SPEED_AND_ACCURACY = "FPS is that of the clip above, accuracy that of the data set"
 
-
-def check_dataset(truth: TruthDataset, score: str) -> None:
+def check_dataset(truth: TruthDataset) -> None:
     """Refuse a data set that cannot be segmented and scored, before anything is measured.
 
     Raises:
-        ConfigError: If labels or images are missing, or categories where ``score`` is G.
+        ConfigError: If labels or images are missing.
     """
     if truth.unlabelled:
         raise ConfigError(f"{truth.split}: its labels are not public, so there is no accuracy")
@@ -42,8 +40,6 @@ def check_dataset(truth: TruthDataset, score: str) -> None:
             f"no images of {without[0]}, so there is nothing to segment",
             hint="add the data set's JPEGImages",
         )
-    if score == "G" and not truth.categories:
-        raise ConfigError(f"--score g: {truth.name} has no seen and unseen categories here")
 
 
 def add_accuracy(
@@ -51,48 +47,39 @@ def add_accuracy(
     truth: TruthDataset,
     settings: SegmentSettings,
     *,
-    score: str = "J&F",
     keep: Path | None = None,
-    on_accuracy: Callable[[str, int, Accuracy], None] = lambda *_: None,
+    on_accuracy: Callable[[int, Accuracy], None] = lambda *_: None,
     on_sequence: Callable[[str, int, int], None] = lambda *_: None,
 ) -> BenchmarkReport:
-    """Return the report with the accuracy of each variant at each clip length.
+    """Return the report with the accuracy at each clip length.
 
     Args:
-        report: What was measured.
+        report: The speeds.
         truth: The data set.
         settings: As they were for ``report``.
-        score: The name of the figure that stands for accuracy in plots.
         keep: As for ``AccuracyMeter``.
-        on_accuracy: Called with variant, L and its accuracy.
+        on_accuracy: Called with L and its accuracy.
         on_sequence: Called with name, number and count before a sequence is segmented.
 
     Raises:
         PCVOSError: As ``segment_dataset`` and ``score_dataset``.
     """
     meter = AccuracyMeter(truth, keep=keep, on_sequence=on_sequence)
-    scores: dict[tuple[str, int], Accuracy] = {}
-    for measured in report.measurements:
-        case = (measured.variant, measured.interval)
-        if case in scores:
-            continue
-        chosen = variant_settings(settings, VARIANTS[measured.variant], measured.interval)
-        scores[case] = meter.measure(chosen)
-        on_accuracy(*case, scores[case])
-    protocol = {**report.protocol, **accuracy_protocol(truth, score)}
-    measurements = tuple(
-        replace(m, accuracy=scores[m.variant, m.interval]) for m in report.measurements
-    )
+    scores: dict[int, Accuracy] = {}
+    for interval in dict.fromkeys(m.interval for m in report.measurements):
+        scores[interval] = meter.measure(with_interval(settings, interval))
+        on_accuracy(interval, scores[interval])
+    measurements = tuple(replace(m, accuracy=scores[m.interval]) for m in report.measurements)
+    protocol = {**report.protocol, **accuracy_protocol(truth)}
     return replace(report, protocol=protocol, measurements=measurements)
 
 
-def accuracy_protocol(truth: TruthDataset, score: str) -> dict[str, Any]:
+def accuracy_protocol(truth: TruthDataset) -> dict[str, Any]:
     """Say what accuracy is of, for a report."""
     return {
         "dataset": truth.name,
         "scores": describe_protocol(truth),
-        "score": score,
-        "speed_and_accuracy": SPEED_AND_ACCURACY,
+        "speed_and_accuracy": "FPS is that of the clip above, accuracy that of the data set",
     }
 
 

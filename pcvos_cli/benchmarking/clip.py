@@ -1,4 +1,4 @@
-"""What is measured: the settings of a benchmark, and its clips, made or given."""
+"""The settings of a benchmark, and its clips, made or given."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import ConfigError, MaskError
-from pcvos_cli.benchmarking.report import VARIANTS
 from pcvos_cli.benchmarking.scene import MovingShapes
 from pcvos_cli.files import write_whole
 from pcvos_cli.masks.writers import encode_palette_png
@@ -21,38 +20,28 @@ DEFAULT_SIZE = 480
 """Short edge of a made clip where the size is left to the source."""
 
 
-SCALING_FRAMES = (2, 10, 25, 50, 100)
-"""Frames in the memory at which cost is measured when its growth is asked for."""
-
-
 @dataclass(frozen=True, slots=True)
 class BenchmarkSettings:
-    """What to measure.
+    """Settings of a benchmark.
 
     Attributes:
-        segment: Size, weights, device, threads, and the method's other settings.
+        segment: Size, weights, device and threads.
         intervals: L, each measured by itself.
         objects: Numbers of objects; empty for all that the mask has (1 in a made clip).
-        variants: Names of ``VARIANTS``.
         frames: Frames of the clip to use; ``None`` for the first one and two clips of the
             largest L.
         repeats: Measured runs of each kind.
         video: The clip; ``None`` makes one.
         mask: The mask of its first frame.
-        scaling: Also measure how cost grows with length and number of objects.
-        scaling_frames: Frames in the memory at which it is measured, ascending.
     """
 
     segment: SegmentSettings
     intervals: tuple[int, ...] = (5, 10, 15, 25)
     objects: tuple[int, ...] = ()
-    variants: tuple[str, ...] = ("full",)
     frames: int | None = None
     repeats: int = 3
     video: Path | None = None
     mask: Path | None = None
-    scaling: bool = False
-    scaling_frames: tuple[int, ...] = SCALING_FRAMES
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing.
@@ -63,20 +52,12 @@ class BenchmarkSettings:
         for name in ("intervals", "objects"):
             if any(value < 1 for value in getattr(self, name)):
                 raise ConfigError(f"--{name}: give numbers above 0")
-        if not self.intervals or not self.variants:
-            raise ConfigError("--intervals and --variants need at least one value")
-        unknown = [name for name in self.variants if name not in VARIANTS]
-        if unknown:
-            raise ConfigError(
-                f"--variants {unknown[0]}: no such variant",
-                hint=f"choose from {', '.join(VARIANTS)}",
-            )
+        if not self.intervals:
+            raise ConfigError("--intervals needs at least one value")
         if self.repeats < 1:
             raise ConfigError(f"--repeats must be at least 1, got {self.repeats}")
         if self.frames is not None and self.frames < 2:
             raise ConfigError(f"--frames must be at least 2, got {self.frames}")
-        if len(set(self.scaling_frames)) < 2 or min(self.scaling_frames) < 1:
-            raise ConfigError("--scaling-frames: give two numbers above 0, or more")
         if (self.video is None) != (self.mask is None):
             raise ConfigError("--video and --mask belong together")
 
@@ -90,8 +71,8 @@ def clips_to_measure(settings: BenchmarkSettings, folder: Path) -> Iterator[tupl
     """Yield a video and the mask of its first frame for each number of objects.
 
     Args:
-        settings: What to measure.
-        folder: Where what is made is put.
+        settings: Of the benchmark.
+        folder: Receives made clips and masks.
 
     Raises:
         ConfigError: A number of objects that cannot be had.

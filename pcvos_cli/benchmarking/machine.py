@@ -1,31 +1,22 @@
-"""The machine a benchmark runs on: what it is, how fast, how much memory is in use."""
+"""The machine a benchmark runs on: its name, its devices, the memory in use."""
 
 import contextlib
 import os
 import platform
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from pcvos_cli.benchmarking.report import Machine, Spread
+from pcvos_cli.benchmarking.report import Machine
 from pcvos_cli.run.plan import device_name
 from pcvos_cli.run.report import package_versions, peak_resident_mb
 from pcvos_cli.scoring.parallel import available_cores
 
-MATRIX_SIDE = 2048
-_PRODUCTS = 5
 _PROC = Path("/proc/self")
 
 
-def describe_machine(device: torch.device, *, rates: Sequence[float] = ()) -> Machine:
-    """Return the machine, with its rate of matrix products.
-
-    Args:
-        device: What is measured on.
-        rates: What ``matmul_rates`` found; empty measures them now.
-    """
+def describe_machine(device: torch.device) -> Machine:
+    """Return the machine that ``device`` belongs to."""
     return Machine(
         device=device_name(device),
         processor=_processor(),
@@ -33,27 +24,7 @@ def describe_machine(device: torch.device, *, rates: Sequence[float] = ()) -> Ma
         threads=torch.get_num_threads(),
         system=platform.platform(),
         versions=package_versions(),
-        matmul_gflops=Spread.of(rates or matmul_rates(device)),
     )
-
-
-def matmul_rates(device: torch.device) -> list[float]:
-    """Return rates of float32 products of 2048 x 2048 matrices, in GFLOP/s.
-
-    torch's default precision is used, which on CUDA is float32 and not TF32.
-    """
-    generator = torch.Generator().manual_seed(0)
-    a, b = (
-        torch.rand((MATRIX_SIDE, MATRIX_SIDE), generator=generator).to(device) for _ in range(2)
-    )
-    rates = []
-    for _ in range(_PRODUCTS + 1):
-        synchronise(device)
-        start = time.perf_counter()
-        torch.mm(a, b)
-        synchronise(device)
-        rates.append(2 * MATRIX_SIDE**3 / (time.perf_counter() - start) / 1e9)
-    return rates[1:]  # The first one warms up.
 
 
 def synchronise(device: torch.device) -> None:

@@ -1,14 +1,19 @@
-"""A benchmark's report as tables, CSV and curves. Free of torch."""
+"""A benchmark's report as tables and as curves of accuracy against speed. Free of torch."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from pcvos_cli.benchmarking.curves import Curve, Point
-from pcvos_cli.benchmarking.rates import REFERENCE_GFLOPS, TOTAL, Floor
-from pcvos_cli.benchmarking.report import MODEL_STAGES, SCORES, BenchmarkReport, Measurement
+from pcvos_cli.benchmarking.report import BenchmarkReport, Measurement
+
+MODEL_STAGES = (
+    "key_encoder",
+    "memory_read",
+    "refinement",
+    "decoder",
+    "aggregation",
+    "value_encoder",
+)
+"""Stages of the model, in the order of the data flow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,149 +25,85 @@ class Table:
     rows: list[list[str]]
 
 
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One clip length: frames a second of the model alone, the score in percent, and L."""
+
+    fps: float
+    score: float
+    interval: int
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Accuracy against speed.
+
+    Attributes:
+        name: Of the weights, or of the row.
+        score: Name of the score.
+        points: In the order of L.
+    """
+
+    name: str
+    score: str
+    points: tuple[Point, ...]
+
+
 def speed_table(report: BenchmarkReport) -> Table:
-    """Return the table of speeds; a variant with a mark has an asterisk."""
-    scored = any(m.accuracy for m in report.measurements)
-    on_device = any(m.peak_device_memory_mb is not None for m in report.measurements)
-    header = ["variant", "L", "objects", "model FPS", "end-to-end FPS", "peak MB"]
-    header += ["device MB"] * on_device + ["J&F", "J", "F"] * scored
+    """Return frames a second, memory and, where there is a data set, accuracy in percent."""
+    first = report.measurements[0]
+    on_device = first.peak_device_memory_mb is not None
+    header = ["L", "objects", "model FPS", "end-to-end FPS", "peak MB"]
+    header += ["device MB"] * on_device
+    if first.accuracy:
+        header += ["J&F", "J", "F"] + ["G"] * (first.accuracy.G is not None)
     rows = []
     for m in report.measurements:
-        row = [m.variant + "*" * bool(m.mark), str(m.interval), str(m.objects)]
-        row += [str(m.fps_model), str(m.fps_end_to_end), f"{m.peak_memory_mb:.0f}"]
+        row = [str(m.interval), str(m.objects), str(m.fps_model), str(m.fps_end_to_end)]
+        row.append(f"{m.peak_memory_mb:.0f}")
         if on_device:
             row.append(f"{m.peak_device_memory_mb or 0:.0f}")
-        if scored:
-            row += [m.accuracy.percent(name) if m.accuracy else "-" for name in ("J&F", "J", "F")]
+        if m.accuracy:
+            scores = (m.accuracy.JF_mean, m.accuracy.J_mean, m.accuracy.F_mean, m.accuracy.G)
+            row += [f"{100 * score:.2f}" for score in scores if score is not None]
         rows.append(row)
     return Table("Frames a second: median (lowest..highest)", header, rows)
 
 
-def seconds_table(report: BenchmarkReport) -> Table | None:
-    """Return seconds a frame as measured and at the reference rate, beside their floor.
-
-    ``None`` for reports of older versions.
-    """
-    rows = []
-    for m in report.measurements:
-        if m.matmul_gflops is None or m.floor is None:
-            return None
-        s = m.seconds
-        row = [m.variant + "*" * bool(m.mark), str(m.interval), str(m.objects)]
-        row += [f"{s['model']:.3f}", f"{s['end_to_end']:.3f}"]
-        row += [f"{s['model'] / s['end_to_end']:.2f}", f"{m.matmul_gflops.median:.0f}"]
-        row += [f"{s['model_at_67']:.3f}", f"{s['end_to_end_at_67']:.3f}"]
-        row += [f"{m.floor.at_reference:.3f}", f"{m.floor.times[TOTAL]:.2f}"]
-        rows.append(row)
-    header = ["variant", "L", "objects", "model s", "end-to-end s", "FPS end to end / model"]
-    header += ["GFLOP/s", "model s at 67", "end-to-end s at 67", "floor s at 67", "model / floor"]
-    return Table(
-        f"Seconds a frame, as measured and with matrix products at {REFERENCE_GFLOPS:.0f} GFLOP/s",
-        header,
-        rows,
-    )
-
-
-def floor_tables(report: BenchmarkReport) -> list[Table]:
-    """Return how near the processor's limit each stage is: a table a variant and objects."""
-    tables = []
-    for case, line in _cases(report).items():
-        floors = [m.floor for m in line if m.floor is not None]
-        if len(floors) < len(line):
-            continue
-        stages = [stage for stage in MODEL_STAGES if stage in floors[0].multiply_adds]
-        rows = [
-            [stage.replace("_", " "), *(_floor_cell(floor, stage) for floor in floors)]
-            for stage in [*stages, TOTAL]
-        ]
-        title = f"Multiply-adds a frame (G), floor (ms), time over floor: {case}"
-        tables.append(Table(title, ["", *(f"L={m.interval}" for m in line)], rows))
-    return tables
-
-
-def _floor_cell(floor: Floor, stage: str) -> str:
-    giga, milliseconds = floor.multiply_adds[stage] / 1e9, 1000 * floor.seconds[stage]
-    times = f"{floor.times[stage]:.2f}" if stage in floor.times else "-"
-    return f"{giga:.3f} / {milliseconds:.1f} / {times}"
-
-
 def stage_tables(report: BenchmarkReport) -> list[Table]:
-    """Return milliseconds a frame: a table a variant and number of objects, a row a stage.
+    """Return milliseconds a frame: a table a number of objects, a row a stage.
 
     Stages of the model are those of its own runs; all others are those end to end.
     """
+    lines: dict[int, list[Measurement]] = {}
+    for m in report.measurements:
+        lines.setdefault(m.objects, []).append(m)
     tables = []
-    for case, line in _cases(report).items():
+    for objects, line in lines.items():
         seconds = [{**m.end_to_end_stages, **m.model_stages} for m in line]
         rows = [
             [stage.replace("_", " "), *(f"{1000 * one.get(stage, 0.0):.1f}" for one in seconds)]
             for stage in _stages(line)
         ]
-        title = f"Milliseconds a frame: {case}"
+        title = f"Milliseconds a frame, {objects} object{'s' * (objects > 1)}"
         tables.append(Table(title, ["", *(f"L={m.interval}" for m in line)], rows))
     return tables
 
 
-def _cases(report: BenchmarkReport) -> dict[str, list[Measurement]]:
-    """Return the measurements of each variant and number of objects, by their name in titles."""
-    cases: dict[str, list[Measurement]] = {}
-    for m in report.measurements:
-        name = f"{m.variant}, {m.objects} object{'s' * (m.objects > 1)}"
-        cases.setdefault(name, []).append(m)
-    return cases
-
-
 def accuracy_curves(report: BenchmarkReport) -> list[Curve]:
-    """Return accuracy against FPS, a curve a variant: the paper's figure 1.
+    """Return accuracy against FPS, the paper's figure 1; empty without a data set.
 
     Accuracy has nothing to do with the clip's objects: the first number speaks for all.
     """
-    score = report.protocol.get("score", "J&F")
-    points: dict[str, list[Point]] = {}
-    for m in report.measurements:
-        if m.objects == report.measurements[0].objects and m.accuracy is not None:
-            point = Point(m.fps_model.median, 100 * m.accuracy.value(score), m.interval)
-            points.setdefault(m.variant + "*" * bool(m.mark), []).append(point)
-    return [
-        Curve(name, tuple(sorted(line, key=lambda point: point.interval)))
-        for name, line in points.items()
-    ]
-
-
-def measurements_csv(report: BenchmarkReport) -> str:
-    """Return a CSV table with a line a measurement; seconds of stages are for one frame."""
-    stages = [
-        (kind, stage)
-        for kind in ("model", "end_to_end")
-        for stage in dict.fromkeys(
-            stage for m in report.measurements for stage in getattr(m, f"{kind}_stages")
-        )
-    ]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    speeds = [
-        f"fps_{kind}{end}" for kind in ("model", "end_to_end") for end in ("", "_low", "_high")
-    ]
-    writer.writerow(
-        ["variant", "L", "objects", "frames", "memory_frames", *speeds]
-        + ["peak_memory_mb", "peak_device_memory_mb", *SCORES.values(), "mark"]
-        + ["matmul_gflops", *(f"{kind}_at_67" for kind in ("model", "end_to_end"))]
-        + ["floor_seconds", "model_over_floor", "multiply_adds"]
-        + [f"{kind}_seconds_{stage}" for kind, stage in stages]
+    first = report.measurements[0]
+    if first.accuracy is None:
+        return []
+    points = tuple(
+        Point(m.fps_model.median, m.accuracy.percent, m.interval)
+        for m in report.measurements
+        if m.objects == first.objects and m.accuracy is not None
     )
-    for m in report.measurements:
-        row: list[Any] = [m.variant, m.interval, m.objects, m.frames, m.memory_frames]
-        for speed in (m.fps_model, m.fps_end_to_end):
-            row += [speed.median, speed.low, speed.high]
-        row += [m.peak_memory_mb, m.peak_device_memory_mb]
-        row += [getattr(m.accuracy, name, None) for name in SCORES.values()]
-        row += [m.mark, None if m.matmul_gflops is None else m.matmul_gflops.median]
-        row += [m.seconds.get(f"{kind}_at_67") for kind in ("model", "end_to_end")]
-        whole = [m.floor.seconds, m.floor.times, m.floor.multiply_adds] if m.floor else [{}] * 3
-        row += [values.get(TOTAL) for values in whole]
-        row += [getattr(m, f"{kind}_stages").get(stage) for kind, stage in stages]
-        writer.writerow(["" if value is None else value for value in row])
-    return text.getvalue()
+    return [Curve(report.protocol["weights"], first.accuracy.name, points)]
 
 
 def _stages(line: Sequence[Measurement]) -> list[str]:

@@ -5,17 +5,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from model.config import InferenceConfig
 from model.errors import ConfigError
 from pcvos_cli import console, options
-from pcvos_cli.benchmarking.report import VARIANTS
-from pcvos_cli.options import INFERENCE, SETTINGS
+from pcvos_cli.options import SETTINGS
 from pcvos_cli.run.settings import SegmentSettings
 
 _OUTPUT = "Output"
 _ACCURACY = "Accuracy, on a data set"
 _ABLATION = "Ablation"
-_SCORES = {"jf": "J&F", "j": "J", "f": "F", "g": "G"}
 
 
 def benchmark(
@@ -29,14 +26,6 @@ def benchmark(
             "--objects",
             metavar="N,N,...",
             help="Numbers of objects. Default: all of --mask, or 1 in a made clip.",
-        ),
-    ] = None,
-    variants: Annotated[
-        str | None,
-        typer.Option(
-            "--variants",
-            metavar=",".join(VARIANTS),
-            help="Parts of the method switched off at test time. Default: full.",
         ),
     ] = None,
     video: Annotated[
@@ -57,43 +46,14 @@ def benchmark(
     repeats: Annotated[
         int, typer.Option("--repeats", min=1, help="Measured runs, after a warm-up.")
     ] = 3,
-    scaling: Annotated[
-        bool,
-        typer.Option(
-            "--scaling",
-            help="Fit how cost grows with the memory, at the smallest L, and with --objects.",
-        ),
-    ] = False,
-    scaling_frames: Annotated[
-        str | None,
-        typer.Option(
-            "--scaling-frames",
-            metavar="N,N,...",
-            help="Frames in the memory at which --scaling measures. Default: 2,10,25,50,100.",
-        ),
-    ] = None,
-    long: Annotated[
-        int | None,
-        typer.Option(
-            "--long",
-            min=2,
-            metavar="FRAMES",
-            help="Segment the clip forwards and backwards until there are so many frames, and "
-            "watch seconds a frame and memory. With one of --intervals; nothing else is measured.",
-        ),
-    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(
             "--plot",
             metavar="OUT.png",
-            help="FPS by L; with --root, accuracy against FPS.",
+            help="FPS by L; with --dataset, accuracy against FPS.",
             rich_help_panel=_OUTPUT,
         ),
-    ] = None,
-    csv: Annotated[
-        Path | None,
-        typer.Option("--csv", metavar="FILE", help="All figures.", rich_help_panel=_OUTPUT),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace old files.", rich_help_panel=_OUTPUT)
@@ -112,23 +72,6 @@ def benchmark(
         str | None,
         typer.Option("--split", help="List of sequences. Default: val.", rich_help_panel=_ACCURACY),
     ] = None,
-    scored_frames: Annotated[
-        Literal["inner", "all"] | None,
-        typer.Option(
-            "--scored-frames",
-            help="As --frames of pcvos evaluate. Default: inner.",
-            rich_help_panel=_ACCURACY,
-        ),
-    ] = None,
-    score: Annotated[
-        Literal["jf", "j", "f", "g"] | None,
-        typer.Option(
-            "--score",
-            help="What stands for accuracy in plots and in the paper's tables. Default: jf; "
-            "g for youtubevos.",
-            rich_help_panel=_ACCURACY,
-        ),
-    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -144,7 +87,7 @@ def benchmark(
         bool,
         typer.Option(
             "--ablation",
-            help="The paper's tables 1 and 2: what each part of the method is worth at each L.",
+            help="The paper's tables 1 and 2, with a --row for each set of weights.",
             rich_help_panel=_ABLATION,
         ),
     ] = False,
@@ -153,18 +96,11 @@ def benchmark(
         typer.Option(
             "--row",
             metavar="NAME=WEIGHTS",
-            help="A row with weights of its own. NAME is stcn, pmm, pmm+pct, pmm+pct+icr, ... to "
-            "say which parts are on, or any other name for all. Repeatable. Default: parts of "
-            "--weights switched off at test time.",
+            help="A row of the tables: weights trained for it. NAME is stcn, pmm, pmm+pct or "
+            "pmm+pct+icr for its parts, or any other name. Repeatable.",
             rich_help_panel=_ABLATION,
         ),
     ] = None,
-    paper: Annotated[
-        bool,
-        typer.Option(
-            "--paper", help="Print the paper's own tables beneath.", rich_help_panel=_ABLATION
-        ),
-    ] = False,
     size: options.Size = str(SETTINGS.size),
     weights: options.Weights = SETTINGS.weights,
     model: options.Model = SETTINGS.model,
@@ -180,11 +116,6 @@ def benchmark(
     engine: options.Engine = SETTINGS.engine,
     amp: options.Amp = SETTINGS.amp,
     threads: options.Threads = SETTINGS.threads,
-    top_k: options.TopK = str(INFERENCE.top_k),
-    progressive_interval: options.ProgressiveInterval = INFERENCE.progressive_interval,
-    max_memory_frames: options.MaxMemoryFrames = str(INFERENCE.max_memory_frames),
-    decode_provisional: options.DecodeProvisional = INFERENCE.decode_provisional,
-    drop_strays: options.DropStrays = INFERENCE.drop_strays,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -193,26 +124,16 @@ def benchmark(
     """Measure FPS, memory and the seconds of each stage, and with a data set accuracy."""
     console.configure(quiet=quiet, verbose=verbose, debug=debug)
     # Not at the top: `pcvos --help` comes by here.
-    from pcvos_cli.benchmarking.clip import SCALING_FRAMES, BenchmarkSettings
-    from pcvos_cli.benchmarking.run import (
-        AccuracyRequest,
-        Outputs,
-        report_ablation,
-        report_long,
-        report_speed,
-    )
+    from pcvos_cli.benchmarking.clip import BenchmarkSettings
+    from pcvos_cli.benchmarking.run import AccuracyRequest, Outputs, report_ablation, report_speed
 
-    outputs = Outputs(json=json, csv=csv, plot=plot, paper=paper, overwrite=overwrite)
+    outputs = Outputs(json=json, plot=plot, overwrite=overwrite)
     outputs.refuse_existing()
     accuracy = None
     if root is not None and dataset is not None:
-        name = score or ("g" if dataset == "youtubevos" else "jf")
-        accuracy = AccuracyRequest(dataset, root, split, scored_frames, _SCORES[name], output)
-    elif any(x is not None for x in (root, dataset, split, scored_frames, score, output)):
-        raise ConfigError(
-            "--root and --dataset belong together; --split, --scored-frames, --score and "
-            "--output go with them"
-        )
+        accuracy = AccuracyRequest(dataset, root, split, output)
+    elif any(x is not None for x in (root, dataset, split, output)):
+        raise ConfigError("--root and --dataset belong together; --split and --output go with them")
     if untrained and (weights is not None or accuracy is not None):
         raise ConfigError(
             "--untrained measures the speed of random weights: it goes neither with --weights "
@@ -220,13 +141,6 @@ def benchmark(
         )
     settings = BenchmarkSettings(
         segment=SegmentSettings(
-            inference=InferenceConfig(
-                top_k=options.parse_top_k(top_k),
-                progressive_interval=progressive_interval,
-                max_memory_frames=options.parse_max_memory_frames(max_memory_frames),
-                decode_provisional=decode_provisional,
-                drop_strays=drop_strays,
-            ),
             size=options.parse_size(size),
             weights=weights,
             model=model,
@@ -237,37 +151,26 @@ def benchmark(
         ),
         intervals=parse_numbers(intervals, "--intervals"),
         objects=() if objects is None else parse_numbers(objects, "--objects"),
-        variants=tuple(dict.fromkeys(name.strip() for name in (variants or "full").split(","))),
         frames=frames,
         repeats=repeats,
         video=video,
         mask=mask,
-        scaling=scaling,
-        scaling_frames=SCALING_FRAMES
-        if scaling_frames is None
-        else parse_numbers(scaling_frames, "--scaling-frames"),
     )
-    if scaling_frames is not None and not scaling:
-        raise ConfigError("--scaling-frames goes with --scaling")
-    if long is not None:
-        if ablation or scaling or accuracy is not None:
-            raise ConfigError("--long goes with neither --ablation nor --scaling nor --root")
-        report_long(settings, long, outputs, untrained=untrained)
-        return
-    if not ablation:
-        if row or paper:
-            raise ConfigError("--row and --paper go with --ablation")
+    if ablation != bool(row):
+        raise ConfigError(
+            "--ablation and --row belong together",
+            hint="such as --ablation --row pmm+pct=a.safetensors --row pmm+pct+icr=b.safetensors",
+        )
+    if not row:
         report_speed(settings, accuracy, outputs, untrained=untrained)
         return
     if accuracy is None:
         raise ConfigError(
             "--ablation needs a data set", hint="add --dataset davis2016 --root FOLDER, say"
         )
-    if variants is not None or scaling or len(settings.objects) > 1:
-        raise ConfigError(
-            "--ablation has rows instead of --variants, no --scaling and one number of --objects"
-        )
-    report_ablation(settings, row or (), accuracy, outputs)
+    if len(settings.objects) > 1:
+        raise ConfigError("--ablation takes one number of --objects")
+    report_ablation(settings, row, accuracy, outputs)
 
 
 def parse_numbers(text: str, option: str) -> tuple[int, ...]:

@@ -10,8 +10,7 @@ import torch
 from model.build import build_pcvos
 from model.config import PCVOS_LITE, InferenceConfig
 from model.types import ReferenceMask
-from pcvos_cli.benchmarking.growth import measure_growth
-from pcvos_cli.benchmarking.model_alone import run_model
+from pcvos_cli.benchmarking.measure import run_model
 from pcvos_cli.run.backward import new_segmenter
 from pcvos_cli.run.settings import SegmentSettings
 
@@ -50,9 +49,3 @@ def test_stages_wait_for_cuda_only_where_they_are_measured(
     with run_clip._clock("stage"):
         pass
     assert not waits
-
-
-def test_growth_needs_neither_a_long_video_nor_a_large_bound(job: Any):
-    trend = measure_growth(job, FRAMES[:2], SETTINGS, (1, 4), repeats=2)
-    assert trend.counts == (1, 4)
-    assert all(seconds > 0 for seconds in trend.seconds)
