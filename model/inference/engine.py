@@ -139,15 +139,13 @@ class OnnxKeyEncoder(nn.Module):
 
     def __init__(self, encoder: KeyEncoder, *, threads: int, identity: Hashable) -> None:
         super().__init__()
-        self._trunk = encoder.trunk
         self._export = _Export(
             _KeyGraph(encoder), (identity, "key encoder", threads), threads=threads
         )
 
     def forward(self, frames: Tensor) -> KeyFeatures:
         """Encode ``(B, 3, H, W)`` as ``KeyEncoder`` does."""
-        pieces = map(self._trunk.pieces, frames.split(1))
-        return KeyFeatures.join([_features(self._export.run(*frame)) for frame in pieces])
+        return KeyFeatures.join([_features(self._export.run(one)) for one in frames.split(1)])
 
 
 _CELLS = {3: "h", 4: "w"}
@@ -218,14 +216,12 @@ class OnnxFineTrunk:
 
     def __init__(self, trunk: Trunk, *, threads: int) -> None:
         _require_onnxruntime()
-        self._trunk = trunk
         self._export = _Export(_FineGraph(trunk), (object(), "fine trunk"), threads=threads)
 
     def __call__(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Map ``(B, 3, H, W)`` to features at strides 4 and 8, without gradients."""
         with torch.no_grad():
-            pieces = map(self._trunk.pieces, frames.split(1))
-            f4, f8 = zip(*(self._export.run(*frame) for frame in pieces), strict=True)
+            f4, f8 = zip(*(self._export.run(one) for one in frames.split(1)), strict=True)
         return joined(f4), joined(f8)
 
 
@@ -234,8 +230,9 @@ class _FineGraph(nn.Module):
         super().__init__()
         self.trunk = trunk
 
-    def forward(self, *pieces: Tensor) -> tuple[Tensor, Tensor]:
-        return self.trunk.fine_of(pieces)
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        f4, f8 = self.trunk.fine(frames)
+        return f4, f8
 
 
 class _KeyGraph(nn.Module):
@@ -243,8 +240,8 @@ class _KeyGraph(nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def forward(self, *pieces: Tensor) -> tuple[Tensor, ...]:
-        f: KeyFeatures = self.encoder(pieces[0], self.encoder.trunk.fine_of(pieces))
+    def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
+        f: KeyFeatures = self.encoder(frames)
         local_key = () if f.local_key is None else (f.local_key,)
         return (f.key, f.query_value, f.f16, f.f8, f.f4, *local_key)
 

@@ -1,6 +1,5 @@
 """Trunks: well-known image networks, cut at stride 16."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -20,17 +19,6 @@ class Trunk(Protocol):
 
     def __call__(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map ``(B, 3, H, W)`` to ``f4, f8, f16``."""
-        ...
-
-    def pieces(self, frames: Tensor) -> tuple[Tensor, ...]:
-        """Return ``(B, 3, H, W)`` as ``fine_of`` takes it: pixels moved, cut and scaled.
-
-        Apart, since torch does that faster than an export.
-        """
-        ...
-
-    def fine_of(self, pieces: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Go on from there to ``f4, f8``."""
         ...
 
     def fine(self, frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,14 +56,6 @@ class ResNetTrunk(nn.Module):
         """Map ``(B, in_width, H, W)`` to features at strides 4, 8 and 16."""
         f4, f8 = self.fine(frames)
         return f4, f8, self.coarse(f8)
-
-    def pieces(self, frames: Tensor) -> tuple[Tensor, ...]:
-        """Return the frames as they are."""
-        return (frames,)
-
-    def fine_of(self, pieces: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Do what ``fine`` does, with what ``pieces`` returned."""
-        return self.fine(*pieces)
 
     def fine(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Map ``(B, in_width, H, W)`` to features at strides 4 and 8."""
@@ -115,15 +95,7 @@ class EfficientNetLite0Trunk(nn.Module):
 
     def fine(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Map ``(B, 3, H, W)`` to features at strides 4 and 8."""
-        return self.fine_of(self.pieces(frames))
-
-    def pieces(self, frames: Tensor) -> tuple[Tensor, ...]:
-        """Return bands of the frames, scaled as the weights expect."""
-        return tuple(torch.mul(band, self.scale).add_(self.offset) for band in self.net.cut(frames))
-
-    def fine_of(self, pieces: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Do what ``fine`` does, with what ``pieces`` returned."""
-        return self.net.fine_of(pieces)
+        return self.net.fine(frames * self.scale + self.offset)
 
     def coarse(self, f8: Tensor) -> Tensor:
         """Go on from the feature at stride 8 to that at stride 16."""

@@ -6,13 +6,11 @@ weights fit; a test compares both networks.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-from model.ops.bands import cut_bands, join_bands
 
 BATCH_NORM_EPS = 1e-3
 """As in TensorFlow, where the weights were trained."""
@@ -31,17 +29,6 @@ STAGES = (
 
 FEATURES = (1, 2, 4)
 """The stages that end the strides 4, 8 and 16."""
-
-WIDEST = STAGES[0][4] * STAGES[1][3] // 4
-"""Values of the largest map for each pixel of a frame: 96 channels at stride 2, 40 MB at 480p."""
-
-WIDEST_BAND = 3 << 20
-"""Values that are made of it at a time (12 MB). In 3 to 5 bands of a 480p frame the layers up to
-stride 4 take 26 ms in ONNX Runtime, in one 31, in 15 bands 35."""
-
-
-FINEST_STRIDE, FINEST_REACH = 4, (8, 12)
-"""Of the layers up to stride 4: the rows above and below on which a row of theirs depends."""
 
 
 class EfficientNetLite0(nn.Module):
@@ -67,27 +54,10 @@ class EfficientNetLite0(nn.Module):
 
     def fine(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map ``(B, 3, H, W)`` to features at strides 4 and 8."""
-        return self.fine_of(self.cut(x))
-
-    def cut(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the bands of ``(B, 3, H, W)`` in which its finest layers are worked through."""
-        if x.device.type != "cpu" or torch.is_grad_enabled():
-            return (x,)
-        most = WIDEST_BAND // (WIDEST * int(x.shape[0] * x.shape[3]))
-        return cut_bands(x, stride=FINEST_STRIDE, reach=FINEST_REACH, most=most)
-
-    def fine_of(self, bands: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Do what ``fine`` does, with what ``cut`` returned."""
-        results = map(self._finest, bands)
-        f4 = join_bands(results, stride=FINEST_STRIDE, reach=FINEST_REACH)
-        f8: Tensor = self.blocks[FEATURES[0] + 1 : FEATURES[1] + 1](f4)
-        return f4, f8
-
-    def _finest(self, x: Tensor) -> Tensor:
-        """Map ``(B, 3, H, W)`` to features at stride 4, by way of the largest map of all."""
         x = functional.relu6(self.bn1(self.conv_stem(x)), inplace=True)
         f4: Tensor = self.blocks[: FEATURES[0] + 1](x)
-        return f4
+        f8: Tensor = self.blocks[FEATURES[0] + 1 : FEATURES[1] + 1](f4)
+        return f4, f8
 
     def coarse(self, f8: Tensor) -> Tensor:
         """Map ``(B, C_8, h, w)`` to the feature at stride 16."""

@@ -5,7 +5,6 @@ import timm
 import torch
 from torch import nn
 
-from model.network import efficientnet
 from model.network.backbones import EfficientNetLite0Trunk
 from model.network.efficientnet import EfficientNetLite0
 
@@ -39,24 +38,6 @@ def test_features_are_timms_to_the_bit(size: tuple[int, int]) -> None:
     assert len(found) == len(expected) == 3
     assert [f.shape[1] for f in found] == list(ours.widths)
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
-
-
-@pytest.mark.parametrize("rows", [4, 12, 30, 64])
-def test_bands_of_a_frame_are_the_frame(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours, _ = pair()
-    frames = torch.randn(2, 3, 80, 96)
-    with torch.no_grad():
-        expected = ours.fine(frames)
-        monkeypatch.setattr(efficientnet, "WIDEST_BAND", efficientnet.WIDEST * 2 * 96 * rows)
-        heights = []
-        ours.conv_stem.register_forward_hook(lambda _, given, __: heights.append(given[0].shape[2]))
-        found = ours.fine(frames)
-    assert len(heights) == min(-(-80 // rows), 80 // 12)  # No smaller than what they reach.
-    assert max(heights) <= max(rows, 16) + 20
-    for a, b in zip(found, expected, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
-    ours.fine(frames)  # With gradients it is one again.
-    assert heights[-1] == 80
 
 
 def test_gradients_are_timms() -> None:
