@@ -5,14 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: setup demo check test test-slow golden bench bench-speed bench-accuracy clean
+.PHONY: setup demo check docs test test-slow golden bench bench-speed bench-accuracy clean
 
 setup: $(INSTALLED)
 
 # The stamp is touched only after a whole install, so an interrupted one is repeated.
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
 	touch $@
 
 demo: $(INSTALLED)
@@ -24,6 +24,11 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory docs
+
+# The documentation as a site, in out/site. It fails on a broken link or an unknown name.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 # A worker a core of a small machine; torch in one thread each, or they fight for the cores.
 WORKERS ?= 2

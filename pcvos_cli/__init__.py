@@ -15,7 +15,7 @@ The tree in the order in which the data flows::
     weights_store.py the shipped weights and their manifest
 
 From Python, without the command line: files with ``segment_video``, frames of your own with
-``ClipSegmenter``; README.md shows both::
+``ClipSegmenter``; docs/how-to/python.md shows both::
 
     from pcvos_cli import ClipSegmenter, load_model, segment_video
 """

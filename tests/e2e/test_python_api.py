@@ -1,4 +1,4 @@
-"""What README.md shows for Python is run as it stands there."""
+"""The examples of docs/how-to/python.md run as they stand there."""
 
 import re
 import subprocess
@@ -18,10 +18,11 @@ from tests.support.shared import REPOSITORY
 from tests.support.videos import pictures, write_video
 
 FRAMES = 5
+GUIDE = REPOSITORY / "docs/how-to/python.md"
 
 
 def examples() -> list[str]:
-    return re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    return re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
 
 
 @pytest.fixture
