@@ -4,7 +4,8 @@
 
     PCVOSError                1   unexpected
     ├── ConfigError           2   a setting that contradicts itself or the model
-    │   └── EngineError       2   an engine that is missing or cannot run the network
+    │   ├── EngineError       2   an engine that is missing or cannot run the network
+    │   └── MissingPackage    2   an optional package that is not installed
     ├── InputError            3   input missing, unreadable or unsupported
     ├── MaskError             4   mask and video disagree
     ├── WeightsError          5   weights missing, corrupt or of another architecture
@@ -43,6 +44,22 @@ class ConfigError(PCVOSError):
 
 class EngineError(ConfigError):
     """The engine asked for is missing, or cannot run the network."""
+
+
+class MissingPackage(ConfigError):  # noqa: N818
+    """An optional package is not installed.
+
+    Args:
+        purpose: The option or the function that needs it.
+        package: Its name.
+        extra: The extra of pcvos that installs it.
+    """
+
+    def __init__(self, purpose: str, package: str, extra: str) -> None:
+        super().__init__(
+            f"{purpose} needs {package}, which is not installed",
+            hint=f"pip install 'pcvos[{extra}]'",
+        )
 
 
 class InputError(PCVOSError):

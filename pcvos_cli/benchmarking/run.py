@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from model.errors import OutputError
+from model.errors import MissingPackage, OutputError
 from pcvos_cli import console
 
 if TYPE_CHECKING:
@@ -36,12 +36,23 @@ class Outputs:
     plot: Path | None
     overwrite: bool
 
-    def refuse_existing(self) -> None:
-        """Raise OutputError if a file is there and must not be replaced."""
-        if self.plot is not None and self.plot.exists() and not self.overwrite:
+    def check(self) -> None:
+        """Make sure, before anything is measured, that the results can be written.
+
+        Raises:
+            MissingPackage: If there is a plot to draw without matplotlib.
+            OutputError: If a file is there and must not be replaced.
+        """
+        if self.plot is None:
+            return
+        if self.plot.exists() and not self.overwrite:
             raise OutputError(
                 f"{self.plot}: exists", hint="pass --overwrite or choose another name"
             )
+        try:
+            import matplotlib  # noqa: F401
+        except ImportError as error:
+            raise MissingPackage("--plot", "matplotlib", "plots") from error
 
 
 @dataclass(frozen=True, slots=True)

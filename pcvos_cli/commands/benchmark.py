@@ -128,7 +128,7 @@ def benchmark(
     from pcvos_cli.benchmarking.run import AccuracyRequest, Outputs, report_ablation, report_speed
 
     outputs = Outputs(json=json, plot=plot, overwrite=overwrite)
-    outputs.refuse_existing()
+    outputs.check()
     accuracy = None
     if root is not None and dataset is not None:
         accuracy = AccuracyRequest(dataset, root, split, output)

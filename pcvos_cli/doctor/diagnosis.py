@@ -19,7 +19,6 @@ PACKAGES = {
     "numpy": "numpy",
     "torch": "torch",
     "torchvision": "torchvision",
-    "timm": "timm",
     "av": "av",
     "cv2": "opencv-python-headless",
     "PIL": "pillow",

@@ -13,7 +13,6 @@ _PACKAGES = (
     "pcvos",
     "torch",
     "torchvision",
-    "timm",
     "onnxruntime",
     "av",
     "numpy",

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.data.sample import Problem
-from model.errors import ConfigError
+from model.errors import MissingPackage
 from model.training.state import METRICS
 from model.training.step import StepResult
 from model.training.validation import ValidationScore
@@ -105,17 +105,14 @@ class TensorBoard:
     """Writes figures and pictures for TensorBoard.
 
     Raises:
-        ConfigError: If it is not installed.
+        MissingPackage: If it is not installed.
     """
 
     def __init__(self, folder: Path) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise ConfigError(
-                "--tensorboard: TensorBoard is not installed",
-                hint="pip install 'pcvos[tensorboard]'",
-            ) from error
+            raise MissingPackage("--tensorboard", "tensorboard", "tensorboard") from error
         self._writer = SummaryWriter(str(folder))
 
     def scalars(self, line: Mapping[str, Any]) -> None:
@@ -137,7 +134,7 @@ def draw_curves(folder: Path) -> Path | None:
     """Draw ``metrics.jsonl`` as ``curves.png``: losses, IoU and validation, and the rate.
 
     Returns:
-        The picture, or ``None`` where there is nothing to draw.
+        The picture, or ``None`` where there is nothing to draw or matplotlib is not installed.
     """
     path = folder / METRICS
     if not path.is_file():
@@ -147,7 +144,11 @@ def draw_curves(folder: Path) -> Path | None:
     scores = [line for line in lines if "validation" in line]
     if not steps:
         return None
-    from matplotlib.figure import Figure
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        console.warning("no curves.png: matplotlib is not installed (pip install 'pcvos[train]')")
+        return None
 
     figure = Figure(figsize=(9, 9), layout="constrained")
     losses, overlaps, rates = figure.subplots(3, 1, sharex=True)

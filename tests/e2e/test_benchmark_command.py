@@ -1,6 +1,7 @@
 """``pcvos benchmark`` from arguments to figures, on tiny clips."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +134,15 @@ def test_a_model_whose_weights_are_not_at_hand_is_measured_untrained():
     assert document["protocol"]["weights"] == "untrained-pcvos-lite.safetensors"
     assert document["protocol"]["command"].startswith("pcvos")
     assert document["measurements"][0]["fps_model"]["low"] > 0
+
+
+def test_a_plot_without_matplotlib_says_what_to_install(
+    lite_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    plot = tmp_path / "speed.png"
+    result = pcvos("benchmark", "--weights", lite_weights, *TINY, "--plot", plot)
+    assert result.exit_code == 2
+    assert "--plot needs matplotlib" in result.stderr
+    assert "pip install 'pcvos[plots]'" in result.stderr
+    assert result.stdout == ""

@@ -67,6 +67,18 @@ def test_a_training_leaves_weights_state_figures_and_curves(
     assert load_checkpoint(out / "last.safetensors").config.name == "pcvos-lite"
 
 
+def test_without_matplotlib_a_training_has_no_curves_and_says_why(
+    davis: Path, init: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    out = tmp_path / "run"
+    done = pcvos(*_train(out, init, "--data", davis, "--steps", 1))
+    assert done.exit_code == 0, done.stderr
+    assert "pip install 'pcvos[train]'" in done.stderr
+    assert (out / "last.safetensors").is_file()
+    assert not (out / "curves.png").exists()
+
+
 def test_resume_goes_on_from_the_folder_alone_and_init_starts_from_weights(
     davis: Path, init: Path, tmp_path: Path
 ) -> None:

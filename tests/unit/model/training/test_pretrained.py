@@ -1,5 +1,6 @@
 """ImageNet weights in the trunks, without a network connection."""
 
+import sys
 from typing import Any
 from urllib.error import URLError
 
@@ -11,7 +12,7 @@ from torchvision.models import resnet18, resnet50
 
 from model.build import build_pcvos
 from model.config import PCVOS_LITE, PCVOS_R50
-from model.errors import WeightsError
+from model.errors import MissingPackage, WeightsError
 from model.network.backbones import ResNetTrunk
 from model.network.encoders import TrunkValueEncoder
 from model.training import pretrained
@@ -62,7 +63,7 @@ def test_lite_takes_its_trunk_from_timm(monkeypatch: pytest.MonkeyPatch) -> None
         return network
 
     model = build_pcvos(PCVOS_LITE)
-    monkeypatch.setattr(pretrained.timm, "create_model", create)
+    monkeypatch.setattr(timm, "create_model", create)
     load_imagenet_trunks(model)
     ours = model.key_encoder.trunk.net.state_dict()  # type: ignore[union-attr]
     theirs = network.state_dict()
@@ -79,7 +80,7 @@ def test_without_a_connection_the_error_says_what_to_do(monkeypatch: pytest.Monk
     network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     real = timm.create_model
     monkeypatch.setattr(
-        pretrained.timm,
+        timm,
         "create_model",
         lambda name, **options: (
             network if options.get("pretrained") is True else real(name, **options)
@@ -88,3 +89,11 @@ def test_without_a_connection_the_error_says_what_to_do(monkeypatch: pytest.Monk
     with pytest.raises(WeightsError, match="cannot download ImageNet weights for pcvos-lite") as e:
         initial_model(config, "imagenet")
     assert "--init" in str(e.value.hint)
+
+
+def test_without_timm_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(MissingPackage, match="needs timm") as caught:
+        initial_model(tiny_recipe(None), "imagenet")
+    assert caught.value.exit_code == 2
+    assert caught.value.hint == "pip install 'pcvos[train]'"
