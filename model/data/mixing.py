@@ -19,12 +19,12 @@ class Ingredient:
 
     Attributes:
         source: The source.
-        repeat: Its items count this many times; the paper repeats DAVIS 5 times.
+        weight: Each of its items counts this many times; the paper counts those of DAVIS 5 times.
         probability: Draw it with this probability whatever its size, or ``None``.
     """
 
     source: SampleSource
-    repeat: float = 1.0
+    weight: float = 1.0
     probability: float | None = None
 
 
@@ -38,11 +38,11 @@ class MixedDataset(Dataset[TrainingSample]):
     Args:
         ingredients: At least one.
         seed: Of the whole run.
-        length: What ``len`` says; ``None`` is the number of items, repeats counted.
+        length: What ``len`` says; ``None`` is the number of items times their weights.
         max_gap: Largest inter-clip gap, or a function of the position (``GapSchedule``).
 
     Raises:
-        ConfigError: If repeats or probabilities make no distribution.
+        ConfigError: If weights or probabilities make no distribution.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class MixedDataset(Dataset[TrainingSample]):
         self.seed = seed
         self.max_gap = max_gap
         self.probabilities = _probabilities(self.ingredients)
-        items = sum(len(part.source) * part.repeat for part in self.ingredients)
+        items = sum(len(part.source) * part.weight for part in self.ingredients)
         self._length = length if length is not None else max(round(items), 1)
 
     def __len__(self) -> int:
@@ -92,17 +92,17 @@ class MixedDataset(Dataset[TrainingSample]):
 def _probabilities(ingredients: Sequence[Ingredient]) -> NDArray[np.float64]:
     fixed = sum(part.probability or 0.0 for part in ingredients)
     sized = [
-        len(part.source) * part.repeat if part.probability is None else 0.0 for part in ingredients
+        len(part.source) * part.weight if part.probability is None else 0.0 for part in ingredients
     ]
     valid = all(
-        part.repeat > 0 and (part.probability is None or 0 < part.probability <= 1)
+        part.weight > 0 and (part.probability is None or 0 < part.probability <= 1)
         for part in ingredients
     )
     if not valid or fixed > 1 + 1e-9 or (fixed < 1 - 1e-9 and not sum(sized)):
         raise ConfigError(
-            "repeats must be positive, and probabilities in (0, 1] with a sum of at most 1 "
+            "weights must be positive, and probabilities in (0, 1] with a sum of at most 1 "
             "(of 1 where every source has one), got "
-            + ", ".join(f"{p.source.name}: {p.repeat} / {p.probability}" for p in ingredients)
+            + ", ".join(f"{p.source.name}: {p.weight} / {p.probability}" for p in ingredients)
         )
     total = sum(sized)
     chances = np.array(

@@ -1,9 +1,11 @@
-"""What a training run is: frozen, validated, torch-free, and stored in every checkpoint.
+"""Settings of a training run: frozen, validated, torch-free, and stored in every checkpoint.
 
 ``TrainConfig`` is a tree of sections; a recipe (TOML) has one table a section, and
 ``model.training.recipe`` reads the one into the other.
 """
 
+import contextlib
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -104,11 +106,20 @@ class SampleConfig:
         return 1 if self.scheme == "frame" else (self.frames - 1) // self.clips
 
 
+def _split_weight(text: str) -> tuple[str, float]:
+    """Read ``FOLDER=WEIGHT``, or ``FOLDER`` alone."""
+    folder, equals, weight = text.rpartition("=")
+    if equals and folder:
+        with contextlib.suppress(ValueError):
+            return folder, float(weight)
+    return text, 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class DataConfig:
-    """Where samples come from.
+    """Sources of samples.
 
-    A data set is drawn in proportion to its items times its repeats. Without any path,
+    A data set is drawn in proportion to its items times its weight. Without any path,
     synthetic video with procedural textures is drawn.
 
     Attributes:
@@ -117,7 +128,8 @@ class DataConfig:
             objects of synthetic video out of.
         sets: Folders of videos with masks (DAVIS or YouTube-VOS layout) or of stills with
             masks, each made into a sample by deformation; told apart by what lies in them.
-        davis_repeat: How often a set in DAVIS layout counts, in the video stage.
+            ``FOLDER=WEIGHT`` gives each of its items a weight; 1 without one. A folder whose
+            name ends in ``=NUMBER`` needs one.
         synthetic_share: Share of synthetic samples where ``photos`` or ``objects`` are
             given beside ``sets``.
     """
@@ -125,23 +137,26 @@ class DataConfig:
     photos: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
-    davis_repeat: int = 5
     synthetic_share: float = 0.5
 
     def __post_init__(self) -> None:
-        """Refuse shares that mean nothing.
+        """Refuse shares and weights that mean nothing.
 
         Raises:
             ConfigError: Naming the setting and the value.
         """
-        _require(
-            self.davis_repeat >= 1, f"data.davis_repeat must be at least 1, got {self.davis_repeat}"
-        )
+        for folder, weight in self.weighted_sets:
+            _require(0 < weight < math.inf, f"data.sets: the weight of {folder} must be above 0")
         _require(
             0 < self.synthetic_share < 1,
             f"data.synthetic_share must be between 0 and 1, got {self.synthetic_share}",
             "leave photos and objects out for no synthetic video, sets for nothing else",
         )
+
+    @property
+    def weighted_sets(self) -> list[tuple[str, float]]:
+        """Folder and weight of each of ``sets``."""
+        return [_split_weight(text) for text in self.sets]
 
     @property
     def is_procedural(self) -> bool:

@@ -30,7 +30,8 @@ def open_data(config: TrainConfig) -> MixedDataset:
         )
         share = data.synthetic_share if data.sets else None
         ingredients.append(Ingredient(synthetic, probability=share))
-    for root in map(Path, data.sets):
+    for folder, weight in data.weighted_sets:
+        root = Path(folder)
         kind = detect_kind(root)
         if config.stage == "image" and kind in ("davis", "youtube-vos"):
             raise InputError(
@@ -43,8 +44,7 @@ def open_data(config: TrainConfig) -> MixedDataset:
             clip_length=samples.clip_length,
             max_objects=samples.max_objects,
         )
-        repeat = data.davis_repeat if kind == "davis" else 1
-        ingredients.append(Ingredient(source, repeat=repeat))
+        ingredients.append(Ingredient(source, weight=weight))
     gaps = GapSchedule(
         total=config.steps * config.batch,
         base=samples.gap_base,

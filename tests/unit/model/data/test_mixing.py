@@ -36,9 +36,9 @@ class Counted:
         return TrainingSample(frames, frames[:, 0], max_gap, self.name)
 
 
-def test_repeats_and_probabilities_decide_how_often_a_source_is_drawn() -> None:
+def test_weights_and_probabilities_decide_how_often_a_source_is_drawn() -> None:
     parts = [
-        Ingredient(Counted("davis", 10), repeat=5),
+        Ingredient(Counted("davis", 10), weight=5),
         Ingredient(Counted("youtube", 150)),
         Ingredient(Counted("synthetic", 1), probability=0.5),
     ]
@@ -55,7 +55,7 @@ def test_repeats_and_probabilities_decide_how_often_a_source_is_drawn() -> None:
     [
         [],
         [Ingredient(Counted("a", 3), probability=0.5)],
-        [Ingredient(Counted("a", 3), repeat=0)],
+        [Ingredient(Counted("a", 3), weight=0)],
         [
             Ingredient(Counted("a", 3), probability=0.7),
             Ingredient(Counted("b", 3), probability=0.7),

@@ -77,12 +77,16 @@ def test_synthetic_video_takes_its_share_beside_other_data(tmp_path: Path) -> No
     assert mixed.probabilities.tolist() == pytest.approx([0.2, 0.8])
 
 
-def test_davis_counts_several_times(tmp_path: Path) -> None:
-    davis, pairs = make_davis(tmp_path / "davis"), make_pairs(tmp_path / "pairs", 4)
-    mixed = open_data(
-        tiny_recipe(davis, data={"sets": [str(davis), str(pairs)], "davis_repeat": 6})
-    )
-    assert mixed.probabilities.tolist() == pytest.approx([12 / 16, 4 / 16])
+def test_items_of_a_data_set_count_by_its_weight(tmp_path: Path) -> None:
+    davis, pairs = make_davis(tmp_path / "a=b"), make_pairs(tmp_path / "pairs", 4)
+    for weights, expected in (
+        (("", ""), [2 / 6, 4 / 6]),
+        (("=6", ""), [12 / 16, 4 / 16]),
+        (("=0.5", "=1.5"), [1 / 7, 6 / 7]),
+    ):
+        sets = [f"{davis}{weights[0]}", f"{pairs}{weights[1]}"]
+        mixed = open_data(tiny_recipe(davis, data={"sets": sets}))
+        assert mixed.probabilities.tolist() == pytest.approx(expected)
 
 
 def test_the_image_stage_refuses_videos(tmp_path: Path) -> None:

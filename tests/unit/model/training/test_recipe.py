@@ -37,7 +37,6 @@ def test_the_papers_recipes_hold_its_figures() -> None:
     assert (video.steps, video.batch, video.optimiser.milestones) == (150_000, 4, (125_000,))
     assert (image.samples.frames, video.samples.frames, video.samples.clip_length) == (3, 7, 3)
     assert (video.samples.gap_base, video.samples.gap_peak) == (5, 15)
-    assert video.data.davis_repeat == 5
 
 
 @pytest.mark.parametrize(
@@ -80,6 +79,8 @@ def test_every_row_of_table_2_has_its_switches(
         ({"optimiser": {"milestones": [5, 3]}}, "milestones must rise"),
         ({"optimiser": {"rate": -1.0}}, "rate must be above 0"),
         ({"data": {"sets": 3}}, "data.sets must be a list"),
+        ({"data": {"sets": ["videos=0"]}}, "the weight of videos must be above 0"),
+        ({"data": {"sets": ["videos=nan"]}}, "the weight of videos must be above 0"),
         ({"run": {"workers": -1}}, "run.workers must be at least 0"),
         ({"validation": {"frames": 1}}, "validation.frames = 1"),
     ],
