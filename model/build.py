@@ -2,10 +2,11 @@
 
 from torch import nn
 
-from model.config import PCVOSConfig
+from model.config import PCVOSConfig, PromptConfig
 from model.network.backbones import EfficientNetLite0Trunk, resnet18_trunk, resnet50_trunk
 from model.network.decoder import Decoder
 from model.network.encoders import KeyEncoder, SharedValueEncoder, TrunkValueEncoder
+from model.network.prompt import PromptSegmenter
 from model.network.refinement import IntraClipRefinement
 from model.pcvos import PCVOS
 
@@ -61,9 +62,20 @@ def build_pcvos(config: PCVOSConfig) -> PCVOS:
     return model.eval()
 
 
-def _initialise(model: PCVOS) -> None:
+def build_prompt_segmenter(config: PromptConfig) -> PromptSegmenter:
+    """Build a network for prompts with random weights, in evaluation mode."""
+    model = PromptSegmenter(config)
+    _initialise(model)
+    return model.eval()
+
+
+def _initialise(model: nn.Module) -> None:
     """Start convolutions of our own heads as He et al. (2015); trunks keep their own."""
-    trunks = {id(m) for name, m in model.named_modules() if ".trunk" in name}
+    trunks = {
+        id(m)
+        for name, m in model.named_modules()
+        if ".trunk" in name or name.startswith(("trunk.", "deep."))
+    }
     for module in model.modules():
         if isinstance(module, nn.Conv2d) and id(module) not in trunks:
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

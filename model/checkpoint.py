@@ -18,14 +18,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from model.build import build_pcvos
-from model.config import PCVOS_R50, STCN_R50, PCVOSConfig
+from model.build import build_pcvos, build_prompt_segmenter
+from model.config import PCVOS_R50, STCN_R50, PCVOSConfig, PromptConfig
 from model.errors import ConfigError, OutputError, WeightsError
+from model.network.prompt import PromptSegmenter
 from model.network.window_attention import relative_position_index
 from model.ops.hashing import file_sha256
 from model.pcvos import PCVOS
 
 CONFIG_KEY = "pcvos_config"
+PROMPT_KEY = "prompt_config"
+"""Where a file of weights holds its configuration: says which kind of network it is, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,10 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    path: Path, config: PCVOSConfig, state: Mapping[str, Tensor], metadata: Mapping[str, str]
+    path: Path,
+    config: PCVOSConfig | PromptConfig,
+    state: Mapping[str, Tensor],
+    metadata: Mapping[str, str],
 ) -> str:
     """Write weights under a temporary name, then rename. The same input gives the same bytes.
 
@@ -62,7 +68,8 @@ def save_checkpoint(
     Raises:
         OutputError: If it cannot be written.
     """
-    header = {CONFIG_KEY: json.dumps(config.to_dict(), sort_keys=True), **metadata}
+    key = PROMPT_KEY if isinstance(config, PromptConfig) else CONFIG_KEY
+    header = {key: json.dumps(config.to_dict(), sort_keys=True), **metadata}
     tensors = {k: v.detach().cpu().contiguous() for k, v in sorted(state.items())}
     payload = _stable_header(serialise(tensors, metadata=header))
     temporary = path.with_name(path.name + ".tmp")
@@ -95,16 +102,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         WeightsError: Not found, truncated, not safetensors, without our configuration.
     """
-    if not path.is_file():
+    metadata, state = _read(path)
+    if PROMPT_KEY in metadata:
         raise WeightsError(
-            f"no weights at {path}", hint="`pcvos weights list` shows those that are installed"
+            f"{path} holds a network for prompts (boxes and clicks), which tracks no object",
+            hint="`pcvos mask` uses it; give `segment` weights of a PCVOS network",
         )
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"cannot read weights {path}: {error}", hint=_hint(path)) from error
     if CONFIG_KEY not in metadata:
         raise WeightsError(
             f"{path} holds tensors but no PCVOS configuration",
@@ -115,6 +118,48 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except (ConfigError, ValueError) as error:
         raise WeightsError(f"{path} has a configuration that cannot be read: {error}") from error
     return Checkpoint(config, state, metadata, file_sha256(path))
+
+
+def load_prompt_segmenter(path: Path) -> PromptSegmenter:
+    """Build the network for prompts that a weights file describes and fill it.
+
+    Weights that were stored in half precision are widened.
+
+    Raises:
+        WeightsError: As ``load_checkpoint``; also if tensors and configuration disagree.
+    """
+    metadata, state = _read(path)
+    if PROMPT_KEY not in metadata:
+        raise WeightsError(f"{path} holds no network for prompts (boxes and clicks)")
+    try:
+        model = build_prompt_segmenter(PromptConfig.from_dict(json.loads(metadata[PROMPT_KEY])))
+        model.load_state_dict(state, strict=True)
+    except (ConfigError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{path} cannot be used: {_first_line(error)}") from error
+    return model.to(memory_format=torch.channels_last)
+
+
+def load_network(path: Path) -> PCVOS | PromptSegmenter:
+    """Build whatever network a weights file describes and fill it.
+
+    Raises:
+        WeightsError: As ``load_model``.
+    """
+    return load_prompt_segmenter(path) if PROMPT_KEY in _read(path)[0] else load_model(path)
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Return what a weights file says of itself, and its tensors."""
+    if not path.is_file():
+        raise WeightsError(
+            f"no weights at {path}", hint="`pcvos weights list` shows those that are installed"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"cannot read weights {path}: {error}", hint=_hint(path)) from error
 
 
 def load_model(path: Path, device: torch.device | str = "cpu") -> PCVOS:

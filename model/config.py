@@ -154,6 +154,46 @@ PCVOS_LITE = PCVOSConfig(
 )
 """The same method on a small ImageNet trunk, for CPUs."""
 
+
+@dataclass(frozen=True, slots=True)
+class PromptConfig:
+    """The shape of a network that makes a first mask from prompts.
+
+    Attributes:
+        name: As ``pcvos train`` takes it.
+        prompt_widths: Channels of the prompts at strides 4 and 8.
+        decoder_widths: Channels of the decoder at strides 32, 16, 8 and 4.
+    """
+
+    name: str = "lite-prompt"
+    prompt_widths: tuple[int, int] = (8, 16)
+    decoder_widths: tuple[int, int, int, int] = (128, 64, 40, 24)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for a checkpoint's header."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "PromptConfig":
+        """Read a checkpoint's header.
+
+        Raises:
+            ConfigError: On unknown keys, or widths that no network can have.
+        """
+        try:
+            config = cls(
+                values["name"], tuple(values["prompt_widths"]), tuple(values["decoder_widths"])
+            )
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f"no configuration of a prompt network: {error}") from error
+        if (len(config.prompt_widths), len(config.decoder_widths)) != (2, 4):
+            raise ConfigError("a prompt network has 2 prompt widths and 4 decoder widths")
+        return config
+
+
+LITE_PROMPT = PromptConfig()
+"""The first mask, on the trunk of ``pcvos-lite``."""
+
 PRESETS = {config.name: config for config in (PCVOS_LITE, PCVOS_R50, STCN_R50)}
 
 

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from model.config import PCVOS_LITE, PRESETS
+from model.config import LITE_PROMPT, PCVOS_LITE, PRESETS
 from model.errors import ConfigError, WeightsError
 from model.ops.hashing import file_sha256
 
@@ -98,7 +98,7 @@ def _entry(folder: Path, values: dict[str, Any]) -> ShippedWeights:
             f"{folder / MANIFEST}: entry {values.get('name', '?')!r}: "
             f"missing {missing}, unknown {unknown}"
         )
-    if values["preset"] not in PRESETS:
+    if values["preset"] not in {*PRESETS, LITE_PROMPT.name}:
         raise WeightsError(f"{folder / MANIFEST}: no preset is called {values['preset']!r}")
     return ShippedWeights(
         path=folder / values["file"],
@@ -139,7 +139,19 @@ def resolve_weights(weights: Path | None, model: str | None) -> ResolvedWeights:
         )
     if weights is not None:
         return ResolvedWeights(weights, weights.name)
-    preset = model or DEFAULT_MODEL
+    return _shipped(model or DEFAULT_MODEL)
+
+
+def prompt_weights() -> Path:
+    """Find the shipped weights that make masks of boxes and clicks.
+
+    Raises:
+        WeightsError: If the file is missing or has another hash than the manifest says.
+    """
+    return _shipped(LITE_PROMPT.name).path
+
+
+def _shipped(preset: str) -> ResolvedWeights:
     for entry in read_manifest():
         if entry.preset == preset:
             verify_shipped(entry)

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from model.config import PRESETS, STRIDE
+from model.config import LITE_PROMPT, PRESETS, STRIDE
 from model.data.synthetic.config import SyntheticConfig
 from model.errors import ConfigError
 
@@ -335,7 +335,8 @@ class TrainConfig:
     """A training run, whole.
 
     Attributes:
-        stage: ``image``: three frames made from a still; ``video``: frames of a video.
+        stage: ``image``: three frames made from a still; ``video``: frames of a video;
+            ``prompt``: crops of stills and of single frames, for boxes and clicks.
         model: Preset of the network.
         steps: Optimiser steps.
         batch: Samples a step, all processes together.
@@ -349,7 +350,7 @@ class TrainConfig:
         run: Saving, speed, reporting.
     """
 
-    stage: Literal["image", "video"] = "video"
+    stage: Literal["image", "video", "prompt"] = "video"
     model: str = "pcvos-lite"
     steps: int = 150_000
     batch: int = 4
@@ -371,8 +372,13 @@ class TrainConfig:
         _require(self.steps >= 1, f"steps must be at least 1, got {self.steps}")
         _require(self.batch >= 1, f"batch must be at least 1, got {self.batch}")
         _require(self.seed >= 0, f"seed must be at least 0, got {self.seed}")
+        known = [LITE_PROMPT.name] if self.stage == "prompt" else list(PRESETS)
         _require(
-            self.model in PRESETS,
-            f"model = {self.model!r}: no such model",
-            f"choose one of {', '.join(PRESETS)}",
+            self.model in known,
+            f"model = {self.model!r}: stage {self.stage} knows no such model",
+            f"choose one of {', '.join(known)}",
+        )
+        _require(
+            self.stage != "prompt" or self.samples.crop % 32 == 0,
+            f"samples.crop must be a multiple of 32 in stage prompt, got {self.samples.crop}",
         )

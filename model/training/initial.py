@@ -5,7 +5,7 @@ decoder's last layer is zero, so the output is the propagated mask. Training sta
 this score and rises.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -66,11 +66,20 @@ def load_imagenet_trunk(trunk: EfficientNetLite0Trunk, state: Mapping[str, Tenso
     Raises:
         WeightsError: If a shape differs or there are too few tensors.
     """
-    own = trunk.net.state_dict()
+    fill_in_order([trunk.net], state)
+
+
+def fill_in_order(parts: Sequence[nn.Module], state: Mapping[str, Tensor]) -> None:
+    """Fill consecutive parts of a network with the first tensors of a published one.
+
+    Raises:
+        WeightsError: If a shape differs or there are too few tensors.
+    """
+    own = [item for part in parts for item in part.state_dict().items()]
     given = list(state.values())
     if len(given) < len(own):
         raise WeightsError(f"{len(given)} trunk tensors where {len(own)} are needed")
-    for (name, tensor), candidate in zip(own.items(), given, strict=False):
+    for (name, tensor), candidate in zip(own, given, strict=False):
         if tensor.shape != candidate.shape:
             raise WeightsError(
                 f"trunk tensor {name} is {tuple(candidate.shape)}, needs {tuple(tensor.shape)}"

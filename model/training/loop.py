@@ -9,10 +9,12 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from model.build import build_pcvos
+from model.build import build_pcvos, build_prompt_segmenter
+from model.config import PCVOSConfig, PromptConfig
 from model.data.sample import Problem, TrainingBatch
 from model.errors import ConfigError, WeightsError
 from model.inference.engine import OnnxFineTrunk, onnxruntime_version
+from model.network.prompt import PromptSegmenter
 from model.ops.timing import StageClock
 from model.pcvos import PCVOS
 from model.training.config import TrainConfig
@@ -21,6 +23,7 @@ from model.training.feed import Positions, open_feed
 from model.training.optimisation import build_average, build_optimiser, freeze_trunk, set_rates
 from model.training.pictures import draw_batch
 from model.training.pretrained import Init, initial_model
+from model.training.prompting import PromptTrainer
 from model.training.record import RunRecord
 from model.training.reporting import FitReport, Silent, TrainReporter
 from model.training.schedule import hard_share, trunk_is_frozen
@@ -34,7 +37,7 @@ from model.training.state import (
     restore_random,
 )
 from model.training.step import ClipTrainer, train_step
-from model.training.validation import find_sequences, validate
+from model.training.validation import find_sequences, validate, validate_prompts
 
 
 def fit(
@@ -101,9 +104,9 @@ class _Run:
         self.data = open_data(config)
         if config.validation.folder:
             find_sequences(Path(config.validation.folder), config.validation.frames)
-        model = build_pcvos(state.model_config) if state else initial_model(config, init)
+        model = _build(state.model_config) if state else initial_model(config, init)
         layout = torch.channels_last if config.run.channels_last else torch.contiguous_format
-        self.model: PCVOS = model.to(device).to(memory_format=layout)
+        self.model: PCVOS | PromptSegmenter = model.to(device).to(memory_format=layout)
         self.optimiser = build_optimiser(self.model, config.optimiser)
         half = _half_precision(device) if config.run.amp else None
         self.autocast = half
@@ -118,15 +121,7 @@ class _Run:
         if state and self.average is not None and state.average is not None:
             self.average.load_state_dict(state.average)
         self.clock = StageClock(synchronise=device.type == "cuda")
-        self.trainer = ClipTrainer(
-            self.model,
-            clip_length=config.samples.clip_length,
-            clip_supervision=config.loss.clip_supervision,
-            damage=config.samples.damage,
-            free_clips=config.samples.free_clips,
-            fine=_frozen_layers(self.model, config, self.device),
-            clock=self.clock,
-        )
+        self.trainer = _trainer(self.model, config, self.device, self.clock)
         self.first = self.step
         self.told: set[str] = set()
         self.window: list[torch.Tensor] = []
@@ -246,7 +241,12 @@ class _Run:
         """Score the averaged network on the leading process; keep the weights if they are best."""
         if self.processes.leads:
             started = time.perf_counter()
-            score = validate(self._exported(), self.config.validation, device=self.device)
+            model, settings = self._exported(), self.config.validation
+            score = (
+                validate_prompts(model, settings)
+                if isinstance(model, PromptSegmenter)
+                else validate(model, settings, device=self.device)
+            )
             self.model.train()
             best = self.best is None or score.mean > self.best
             if best:
@@ -264,12 +264,12 @@ class _Run:
         self.processes.wait()
         self.window_started = time.perf_counter()
 
-    def _exported(self) -> PCVOS:
+    def _exported(self) -> PCVOS | PromptSegmenter:
         """Return the network that is validated and exported."""
         if self.average is None:
             return self.model
         averaged = self.average.module
-        assert isinstance(averaged, PCVOS)
+        assert isinstance(averaged, PCVOS | PromptSegmenter)
         return averaged
 
     def _save(self) -> None:
@@ -323,6 +323,29 @@ class _Run:
             batch.sources,
             batch.problems,
         )
+
+
+def _build(config: PCVOSConfig | PromptConfig) -> PCVOS | PromptSegmenter:
+    if isinstance(config, PromptConfig):
+        return build_prompt_segmenter(config)
+    return build_pcvos(config)
+
+
+def _trainer(
+    model: PCVOS | PromptSegmenter, config: TrainConfig, device: torch.device, clock: StageClock
+) -> ClipTrainer | PromptTrainer:
+    """Return what turns a batch into losses."""
+    if isinstance(model, PromptSegmenter):
+        return PromptTrainer(model, clock=clock)
+    return ClipTrainer(
+        model,
+        clip_length=config.samples.clip_length,
+        clip_supervision=config.loss.clip_supervision,
+        damage=config.samples.damage,
+        free_clips=config.samples.free_clips,
+        fine=_frozen_layers(model, config, device),
+        clock=clock,
+    )
 
 
 def _frozen_layers(model: PCVOS, config: TrainConfig, device: torch.device) -> OnnxFineTrunk | None:

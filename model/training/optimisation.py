@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from model.pcvos import PCVOS
 from model.training.config import OptimiserConfig, TrainConfig
 from model.training.schedule import rate_factor
 
@@ -25,7 +24,7 @@ STRIDES = {
 """Stride at which a part of a key trunk ends; what is not listed ends at 16."""
 
 
-def freeze_trunk(model: PCVOS, frozen: bool, *, stride: int = 1) -> None:
+def freeze_trunk(model: nn.Module, frozen: bool, *, stride: int = 1) -> None:
     """Leave the trunks out of the backward pass, or put them back in.
 
     Args:
@@ -38,7 +37,7 @@ def freeze_trunk(model: PCVOS, frozen: bool, *, stride: int = 1) -> None:
             parameter.requires_grad_(not frozen and _stride(name) > stride)
 
 
-def build_optimiser(model: PCVOS, config: OptimiserConfig) -> torch.optim.Optimizer:
+def build_optimiser(model: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:
     """Group the weights by rate and decay and give them to Adam or AdamW.
 
     Each group's ``scale`` is its rate over ``config.rate``. Weights of a frozen trunk are
@@ -70,7 +69,7 @@ def set_rates(optimiser: torch.optim.Optimizer, step: int, config: TrainConfig) 
     return rate
 
 
-def build_average(model: PCVOS, decay: float) -> AveragedModel:
+def build_average(model: nn.Module, decay: float) -> AveragedModel:
     """Return an exponential moving average of the weights, starting at what they are.
 
     Early on it averages over fewer steps, ``(1 + n) / (10 + n)``, so that where training
@@ -93,4 +92,4 @@ def _stride(name: str) -> int:
 
 
 def _in_trunk(name: str) -> bool:
-    return ".trunk." in name
+    return ".trunk." in name or name.startswith("deep.")

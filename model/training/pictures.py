@@ -20,7 +20,7 @@ def draw_batch(batch: TrainingBatch, predicted: Tensor, *, samples: int = 4) -> 
 
     Args:
         batch: Frames and truth.
-        predicted: ``(B, T - 1, H, W)``; frame 0 is given.
+        predicted: ``(B, T', H, W)`` of the last frames; the masks of those before are given.
         samples: At most this many.
 
     Returns:
@@ -33,7 +33,8 @@ def draw_batch(batch: TrainingBatch, predicted: Tensor, *, samples: int = 4) -> 
         rgb = batch.frames[b].cpu() * std + mean
         pixels = (rgb.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
         truth = batch.labels[b].cpu().numpy()
-        guess = np.concatenate([truth[:1], predicted[b].cpu().numpy()])
+        given = truth[: len(truth) - predicted.shape[1]]
+        guess = np.concatenate([given, predicted[b].cpu().numpy()])
         for labels in (truth, guess):
             rows.append(
                 np.concatenate([_tint(f, m) for f, m in zip(pixels, labels, strict=True)], axis=1)

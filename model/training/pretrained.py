@@ -8,15 +8,16 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights, ResNet50_Weights
 
-from model.build import build_pcvos
-from model.checkpoint import load_checkpoint, model_from
-from model.config import PRESETS
+from model.build import build_pcvos, build_prompt_segmenter
+from model.checkpoint import load_checkpoint, load_prompt_segmenter, model_from, read_tensors
+from model.config import LITE_PROMPT, PRESETS
 from model.errors import ConfigError, MissingPackage, WeightsError
 from model.network.backbones import EfficientNetLite0Trunk, ResNetTrunk
 from model.network.encoders import TrunkValueEncoder
+from model.network.prompt import PromptSegmenter
 from model.pcvos import PCVOS
 from model.training.config import TrainConfig
-from model.training.initial import load_imagenet_trunk
+from model.training.initial import fill_in_order, load_imagenet_trunk
 
 LAYERS = {"layer1": "res2", "layer2": "res3", "layer3": "res4"}
 
@@ -24,7 +25,7 @@ LAYERS = {"layer1": "res2", "layer2": "res3", "layer3": "res4"}
 Init = Path | Literal["imagenet", "random"]
 
 
-def initial_model(config: TrainConfig, init: Init) -> PCVOS:
+def initial_model(config: TrainConfig, init: Init) -> PCVOS | PromptSegmenter:
     """Build the network that a training starts from.
 
     Args:
@@ -37,6 +38,8 @@ def initial_model(config: TrainConfig, init: Init) -> PCVOS:
             ``imagenet`` is not installed.
         WeightsError: If weights cannot be read or downloaded.
     """
+    if config.stage == "prompt":
+        return _initial_prompt_segmenter(config, init)
     if isinstance(init, Path):
         checkpoint = load_checkpoint(init)
         if checkpoint.config.name != config.model:
@@ -50,6 +53,19 @@ def initial_model(config: TrainConfig, init: Init) -> PCVOS:
         model = build_pcvos(PRESETS[config.model])
     if init == "imagenet":
         load_imagenet_trunks(model)
+    return model
+
+
+def _initial_prompt_segmenter(config: TrainConfig, init: Init) -> PromptSegmenter:
+    """As ``initial_model``; a file may also be a PyTorch file of EfficientNet-Lite0."""
+    if isinstance(init, Path) and init.suffix != ".pth":
+        return load_prompt_segmenter(init)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = build_prompt_segmenter(LITE_PROMPT)
+    if init != "random":
+        published = read_tensors(init) if isinstance(init, Path) else _published_lite0()
+        fill_in_order([model.trunk.net, model.deep], published)
     return model
 
 
@@ -70,11 +86,15 @@ def load_imagenet_trunks(model: PCVOS) -> None:
         if isinstance(value_encoder, TrunkValueEncoder):
             _fill(value_encoder.trunk, ResNet18_Weights.IMAGENET1K_V1)
     except (OSError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise WeightsError(
-            f"cannot download ImageNet weights for {model.config.name}: {reason}",
-            hint="give --init a weights file, or try again with a network connection",
-        ) from error
+        raise _cannot_download(model.config.name, error) from error
+
+
+def _cannot_download(name: str, error: Exception) -> WeightsError:
+    reason = str(error).partition("\n")[0] or type(error).__name__
+    return WeightsError(
+        f"cannot download ImageNet weights for {name}: {reason}",
+        hint="give --init a weights file, or try again with a network connection",
+    )
 
 
 def _published_lite0() -> Mapping[str, Tensor]:
@@ -82,7 +102,10 @@ def _published_lite0() -> Mapping[str, Tensor]:
         import timm
     except ImportError as error:
         raise MissingPackage("--init imagenet for pcvos-lite", "timm", "train") from error
-    network: nn.Module = timm.create_model("tf_efficientnet_lite0", pretrained=True)
+    try:
+        network: nn.Module = timm.create_model("tf_efficientnet_lite0", pretrained=True)
+    except (OSError, RuntimeError) as error:
+        raise _cannot_download("EfficientNet-Lite0", error) from error
     return network.state_dict()
 
 

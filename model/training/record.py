@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from model.checkpoint import save_checkpoint
+from model.network.prompt import PromptSegmenter
 from model.pcvos import PCVOS
 from model.training.config import TrainConfig
 from model.training.recipe import config_to_dict
@@ -51,14 +52,19 @@ class RunRecord:
             with (self.folder / METRICS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(figures) + "\n")
 
-    def state(self, state: TrainState, exported: PCVOS) -> None:
+    def state(self, state: TrainState, exported: PCVOS | PromptSegmenter) -> None:
         """Save the state and, beside it, the weights as ``segment`` takes them."""
         if self._writes:
             save_state(self.folder / STATE, state)
             self.weights(LAST, exported, state.config, state.step, None)
 
     def weights(
-        self, name: str, model: PCVOS, config: TrainConfig, step: int, score: float | None
+        self,
+        name: str,
+        model: PCVOS | PromptSegmenter,
+        config: TrainConfig,
+        step: int,
+        score: float | None,
     ) -> None:
         """Export weights with their recipe, step and score inside."""
         if self._writes:

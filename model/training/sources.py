@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from model.data.crops import ObjectCrops
 from model.data.mixing import Ingredient, MixedDataset
 from model.data.opening import detect_kind, open_training_source
 from model.data.sampling import GapSchedule
@@ -17,6 +18,8 @@ def open_data(config: TrainConfig) -> MixedDataset:
         InputError: If a folder is missing or has nothing usable.
     """
     samples, data = config.samples, config.data
+    if config.stage == "prompt":
+        return _object_crops(config)
     ingredients = []
     if data.photos or data.objects or not data.sets:
         synthetic = SyntheticVideo(
@@ -54,3 +57,12 @@ def open_data(config: TrainConfig) -> MixedDataset:
         fall_end=samples.gap_fall_end,
     )
     return MixedDataset(ingredients, seed=config.seed, length=gaps.total, max_gap=gaps)
+
+
+def _object_crops(config: TrainConfig) -> MixedDataset:
+    """Open stills and videos for stage ``prompt``; a frame of a video counts as a still."""
+    size = (config.samples.crop, config.samples.crop)
+    if not config.data.sets:
+        raise InputError("stage prompt has no data", hint="give --data FOLDER")
+    crops = [Ingredient(ObjectCrops(Path(root), size)) for root in config.data.sets]
+    return MixedDataset(crops, seed=config.seed, length=config.steps * config.batch)

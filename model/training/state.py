@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from model.config import PCVOSConfig
+from model.config import PCVOSConfig, PromptConfig
 from model.errors import ConfigError, OutputError, WeightsError
 from model.training.config import TrainConfig
 from model.training.recipe import config_from_dict
@@ -44,7 +44,7 @@ class TrainState:
     """
 
     config: TrainConfig
-    model_config: PCVOSConfig
+    model_config: PCVOSConfig | PromptConfig
     step: int
     seconds: float
     best_score: float | None
@@ -103,7 +103,8 @@ def load_state(path: Path) -> TrainState:
         raise WeightsError(f"{path} is not a training state of this version")
     try:
         content["config"] = config_from_dict(content["config"])
-        content["model_config"] = PCVOSConfig.from_dict(content["model_config"])
+        kind = PromptConfig if content["config"].stage == "prompt" else PCVOSConfig
+        content["model_config"] = kind.from_dict(content["model_config"])
         return TrainState(**content)
     except (ConfigError, TypeError, KeyError) as error:
         raise WeightsError(f"{path} is not a training state of this version: {error}") from error

@@ -13,8 +13,10 @@ from model.data.images import list_images, read_image, read_label_map
 from model.data.sample import UnusableItemError
 from model.errors import InputError
 from model.inference.clips import iter_clips
+from model.inference.prompt import PromptPredictor
 from model.inference.segmenter import ClipSegmenter
 from model.metrics.region import region_similarity
+from model.network.prompt import PromptSegmenter
 from model.pcvos import PCVOS
 from model.training.config import ValidationConfig
 from model.types import ReferenceMask
@@ -104,6 +106,41 @@ def validate(
     everything = [score for objects in scores.values() for score in objects]
     return ValidationScore(
         float(np.mean(everything)), {name: float(np.mean(s)) for name, s in scores.items()}
+    )
+
+
+PROMPT_FRAMES = 3
+"""Frames of a sequence, spread over it, on which first masks are scored."""
+
+
+def validate_prompts(model: PromptSegmenter, config: ValidationConfig) -> ValidationScore:
+    """Score first masks from the exact boxes of the true objects; ``config.size`` is not used.
+
+    Args:
+        model: On the CPU or copied there; is set to evaluation mode, set it back.
+        config: Folder, and of how many first frames of a sequence some are taken.
+
+    Raises:
+        InputError: If a file cannot be read.
+    """
+    predictor = PromptPredictor(model)
+    scores: dict[str, list[float]] = {}
+    try:
+        for sequence in find_sequences(Path(config.folder), config.frames):
+            found = scores[sequence.name] = []
+            for index in np.linspace(0, len(sequence.frames) - 1, PROMPT_FRAMES).astype(int):
+                truth = _binary_is_one(read_label_map(sequence.masks[index]))
+                predictor.set_image(read_image(sequence.frames[index]))
+                for i in np.unique(truth[(truth != 0) & (truth != _VOID)]):
+                    mask = truth == i
+                    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
+                    predicted = predictor.predict((left, top, width, height))
+                    found.append(region_similarity(predicted & (truth != _VOID), mask))
+    except UnusableItemError as error:
+        raise InputError(f"validation: {error.problem}") from error
+    return ValidationScore(
+        float(np.mean([score for found in scores.values() for score in found])),
+        {name: float(np.mean(found)) for name, found in scores.items()},
     )
 
 

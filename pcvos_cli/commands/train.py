@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from model.config import LITE_PROMPT
 from model.errors import ConfigError
 from pcvos_cli import console, options
 from pcvos_cli.run.settings import DeviceName
@@ -36,9 +37,11 @@ def train(
         ),
     ] = None,
     stage: Annotated[
-        Literal["image", "video"] | None,
+        Literal["image", "video", "prompt"] | None,
         typer.Option(
-            "--stage", help="image: stills, deformed. video: clip by clip. Default: video."
+            "--stage",
+            help="image: stills, deformed. video: clip by clip. prompt: first masks from boxes "
+            "and clicks. Default: video.",
         ),
     ] = None,
     recipe: Annotated[
@@ -327,7 +330,7 @@ def _train(
 
 def _starting_weights(init: str | None, model: str) -> "tuple[Init, str]":
     """Return what ``--init`` means, and a remark on it."""
-    from pcvos_cli.weights_store import read_manifest, resolve_weights
+    from pcvos_cli.weights_store import prompt_weights, read_manifest, resolve_weights
 
     if init == "random":
         return "random", "starting from random weights"
@@ -340,6 +343,9 @@ def _starting_weights(init: str | None, model: str) -> "tuple[Init, str]":
             f"starting from random weights: none are shipped for {model}; --init imagenet "
             "starts from pretrained trunks, as the paper does"
         )
+    if model == LITE_PROMPT.name:
+        path = prompt_weights()
+        return path, f"starting from the shipped weights {path.name}"
     path, name = resolve_weights(None, model)
     return path, f"starting from the shipped weights {name}"
 

@@ -216,11 +216,11 @@ def verify_weights(
         files = [entry.path for entry in read_manifest()]
     if not files:
         raise WeightsError("no weights are shipped with this installation")
-    from model.checkpoint import load_checkpoint, model_from
+    from model.checkpoint import load_network
+    from model.ops.hashing import file_sha256
 
     for path in files:
-        checkpoint = load_checkpoint(path)
-        model_from(checkpoint, name=str(path))
-        sha256 = checkpoint.sha256
+        name = load_network(path).config.name
+        sha256 = file_sha256(path)
         origin = f"shipped as {shipped[sha256]}" if sha256 in shipped else "not a shipped file"
-        console.result(f"{sha256}  {path}  {checkpoint.config.name}  ok, {origin}")
+        console.result(f"{sha256}  {path}  {name}  ok, {origin}")

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.config import PCVOS_LITE
+from model.config import LITE_PROMPT, PCVOS_LITE
 from model.errors import ConfigError
 
 if TYPE_CHECKING:  # Later than `pcvos --help`, which asks for the names of the recipes.
@@ -29,6 +29,8 @@ def recipe_names() -> list[str]:
 
 def default_recipe(stage: str, model: str) -> str:
     """Return the built-in recipe for a stage and a model: small for lite, else the paper's."""
+    if stage == "prompt":
+        return LITE_PROMPT.name
     if model == PCVOS_LITE.name:
         return "lite-image" if stage == "image" else "lite-synthetic"
     return f"paper-{stage}"
