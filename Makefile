@@ -67,6 +67,7 @@ bench-speed: $(INSTALLED)
 		> out/bench/speed-r50.json
 	mv out/bench/speed.png out/bench/speed.json out/bench/objects.json out/bench/speed-r50.json \
 		$(BENCH)/
+	$(BIN)/python docs/benchmarks/tables.py
 
 bench-accuracy: $(INSTALLED)
 	test -d "$(DAVIS)" || { echo 'make bench-accuracy DAVIS=FOLDER'; exit 2; }
