@@ -75,8 +75,9 @@ def _described(command: Any, context: Any, *, level: int) -> list[str]:
 
 
 def _code(name: str) -> str:
-    """Return an option's names as code that may stand in a table."""
-    return f"<code>{_cell(name)}</code>"
+    """Return an option's names as code that may stand, and break, in a table."""
+    breakable = re.sub("(&#124;|,)", r"\1<wbr>", _cell(name))
+    return f"<code>{breakable}</code>"
 
 
 def _cell(text: str) -> str:

@@ -3,6 +3,8 @@
 import json
 import re
 
+import pytest
+
 from pcvos_cli.weights_store import read_manifest
 from tests.support.shared import REPOSITORY
 
@@ -37,3 +39,11 @@ def test_the_readme_leads_to_files_that_exist() -> None:
     linked = re.findall(r"\]\(([^)#:]+)", README)
     assert linked
     assert [path for path in linked if not (REPOSITORY / path).exists()] == []
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/how-it-works.md"])
+def test_the_paths_that_a_page_names_exist(name: str) -> None:
+    text = (REPOSITORY / name).read_text(encoding="utf-8")
+    named = re.findall(r"`((?:model|pcvos_cli|tests|docs|weights)/[\w./-]*)`", text)
+    assert named
+    assert [path for path in named if not (REPOSITORY / path).exists()] == []
