@@ -215,8 +215,7 @@ class InferenceConfig:
             weights are meant to run.
         decode_provisional: Let provisional memory hold decoded masks; ``None``: likewise.
         locate_objects: Read, refine and decode an object only around its propagated mask: on
-            CPUs, without gradients, and where readouts carry one (``model.network.whereabouts``,
-            ``model.memory.located``).
+            CPUs, and where readouts carry one (``model.inference.object_boxes``).
     """
 
     interval: int = 10
@@ -252,6 +251,13 @@ class InferenceConfig:
         if self.progressive_interval is None:
             raise ValueError("progressive_interval is open: ask for_model first")
         return self.progressive_interval
+
+    def decoded_together(self, frames: int) -> int:
+        """Return how many frames of a clip of T are decoded before the next ones are read.
+
+        F with decoded provisional memory; otherwise T.
+        """
+        return (self.within or frames) if self.decode_provisional else frames
 
     def for_model(self, config: PCVOSConfig) -> "InferenceConfig":
         """Return these settings with what was left to the weights filled in."""

@@ -11,28 +11,17 @@ policy and post-processing.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 
-import torch
 from torch import Tensor, nn
 
 from model.config import InferenceConfig, PCVOSConfig
 from model.memory.bank import Memory
-from model.memory.located import LocatedReader
-from model.memory.progressive import ProgressiveReader, progressive_read
+from model.memory.progressive import ProgressiveReader, ReaderFactory
 from model.network.decoder import Decoder
 from model.network.encoders import KeyEncoder, ValueEncoder
 from model.network.refinement import IntraClipRefinement
-from model.network.whereabouts import (
-    Whereabouts,
-    decode_whereabouts,
-    find_whereabouts,
-    needed_cells,
-    refine_whereabouts,
-)
 from model.ops.aggregation import soft_aggregate
-from model.ops.joining import joined
-from model.ops.masks import own_masks
+from model.ops.concatenation import concatenated
 from model.ops.timing import StageClock
 from model.types import Images, KeyFeatures
 
@@ -48,6 +37,7 @@ class PCVOS(nn.Module):
         value_encoder: Frames and masks to values.
         refinement: ``None`` leaves intra-clip refinement out.
         decoder: Readout to logits.
+        reader: Opens the memory for a clip.
     """
 
     def __init__(
@@ -58,6 +48,7 @@ class PCVOS(nn.Module):
         value_encoder: nn.Module,
         refinement: IntraClipRefinement | None,
         decoder: Decoder,
+        reader: ReaderFactory = ProgressiveReader,
     ) -> None:
         super().__init__()
         self.config = config
@@ -65,6 +56,7 @@ class PCVOS(nn.Module):
         self.value_encoder = value_encoder
         self.refinement = refinement
         self.decoder = decoder
+        self.reader = reader
 
     def train(self, mode: bool = True) -> "PCVOS":
         """Set training mode; batch norm stays frozen, as the paper trains with tiny batches."""
@@ -137,15 +129,19 @@ class PCVOS(nn.Module):
         Returns:
             Logits ``(B, K, T, H, W)``, objects in the order of ``memories``.
         """
+        settings = settings.for_model(self.config)
+        batch = memories[0].key.shape[0]
+        part = settings.decoded_together(frames)
         passes = self.segment_frames(
-            [features],
+            (features.frames_of_clips(batch, slice(t, t + part)) for t in range(0, frames, part)),
             memories,
             frames=frames,
             settings=settings,
             images=images,
             clock=clock,
         )
-        return joined(passes).unflatten(0, (-1, frames)).transpose(1, 2)
+        by_sample = (logits.unflatten(0, (batch, -1)) for logits in passes)
+        return concatenated(by_sample, dim=1).transpose(1, 2)
 
     def segment_frames(
         self,
@@ -157,16 +153,20 @@ class PCVOS(nn.Module):
         images: Images | None = None,
         clock: StageClock | None = None,
     ) -> Iterator[Tensor]:
-        """Do what ``segment_clip`` does, a pass of the decoder at a time.
+        """Segment a clip as ``segment_clip`` does, and yield each pass of the decoder.
 
-        Logits of a long clip of many objects take gigabytes; one who needs them frame by
-        frame need not hold them. Nor need one have the features of all frames: they are taken
-        when they are needed. With decoded provisional memory that is F frames at a time,
-        otherwise all at once.
+        A clip is worked through in parts: read, refine, decode, and where more follows,
+        remember. The paper's clip is one part, with readouts as provisional memory inside
+        (eq. 4). With decoded provisional memory a part has F frames, and the masks of its last
+        frame become provisional memory for the next.
+
+        Logits of a long clip of many objects take gigabytes, and features hundreds of
+        megabytes: neither need be held for the whole clip.
 
         Args:
-            features: Key features of the ``B * T`` frames, some frames at a time. As many are
-                decoded in one pass, which bounds the decoder's memory.
+            features: Key features of the clip's frames, some frames at a time, taken when
+                they are needed. As many are decoded in one pass, which bounds the decoder's
+                memory. Of a batch, each part's frames together, a sample's frames adjoining.
             memories: As ``segment_clip``, like all that follow.
             frames: T.
             settings: Matching and refinement switches.
@@ -174,141 +174,76 @@ class PCVOS(nn.Module):
             clock: Is charged with the stages but that of the features.
 
         Yields:
-            Logits ``(b, K, H, W)`` of the next ``b`` of the ``B * T`` frames.
+            Logits ``(b, K, H, W)`` of the next ``b`` frames, for the caller to overwrite.
 
         Raises:
             ValueError: If ``images`` are needed and there are none.
         """
         clock = clock or StageClock()
         settings = settings.for_model(self.config)
-        within = settings.within
-        step = frames if within is None else within
-        located = self._locates(settings, memories[0].key.device)
-        if not settings.decode_provisional or (frames <= step and not located):
-            passes = list(features)
+        batch = memories[0].key.shape[0]
+        part = settings.decoded_together(frames)
+        coming = _FrameQueue(features)
+        readers: list[ProgressiveReader] = []
+        for start in range(0, frames, part):
+            end = min(start + part, frames)
+            passes = coming.take(batch * (end - start))
             with clock("memory_read"):
-                key = joined(part.key for part in passes)
-                query_key = key.unflatten(0, (-1, frames)).transpose(1, 2)
-                readouts = (
-                    progressive_read(query_key, memory, interval=within, top_k=settings.top_k)
+                key = concatenated(features.key for features in passes)
+                query_key = key.unflatten(0, (batch, -1)).transpose(1, 2)
+                size = (key.shape[2], key.shape[3])
+                readers = readers or [
+                    self.reader(memory, size, frames=frames, interval=settings.within)
                     for memory in memories
-                )
-                readout = joined(readouts, dim=1)  # All objects, (B, K, C_v, T, h, w).
-            yield from self._decode(passes, readout, settings, clock)
-            return
-        objects = [memory.value.shape[1] for memory in memories]
-        coming = _Coming(features)
-        for sample in range(memories[0].key.shape[0]):
-            readers: list[ProgressiveReader] = []
-            for start in range(0, frames, step):
-                end = min(start + step, frames)
-                passes = coming.take(end - start)
-                with clock("memory_read"):
-                    query_key = joined(part.key for part in passes).transpose(0, 1)[None]
-                    readers = readers or [
-                        self._reader(
-                            memory.sample(sample),
-                            (query_key.shape[3], query_key.shape[4]),
-                            provisional=(frames - 1) // step,
-                            settings=settings,
+                ]
+                readouts = (reader.read(query_key, top_k=settings.top_k) for reader in readers)
+                readout = concatenated(readouts, dim=1)  # All objects, (B, K, C_v, t, h, w).
+            with clock("refinement"):
+                refined = self._refine(passes, readout, settings)
+            lengths = [len(features) for features in passes]
+            own, own_refined = (_by_frame(x).split(lengths) for x in (readout, refined))
+            for i, now in enumerate(passes):
+                with clock("decoder"):
+                    logits = self.decoder(own[i], own_refined[i], now.query_value, now.f8, now.f4)
+                if now is passes[-1] and end < frames:
+                    with clock("value_encoder"):
+                        last = logits.unflatten(0, (batch, -1))[:, -1].float().sigmoid()
+                        values = self.encode_value(
+                            images,
+                            now.frames_of_clips(batch, slice(-1, None)),
+                            soft_aggregate(last, dim=1)[:, 1:],
+                            at=slice(end - 1, None, frames),
                         )
-                        for memory in memories
-                    ]
-                    readouts = (reader.read(query_key, top_k=settings.top_k) for reader in readers)
-                    readout = joined(readouts, dim=1)
-                left = end - start
-                for logits in self._decode(passes, readout, settings, clock):
-                    left -= logits.shape[0]
-                    # Copied, since who takes the logits may overwrite them.
-                    last = logits[-1:].clone() if left == 0 and end < frames else None
-                    yield logits
-                if last is None:
-                    continue
-                with clock("value_encoder"):
-                    merged = soft_aggregate(last.float().sigmoid(), dim=1)
-                    frame = sample * frames + end
-                    values = self.encode_value(
-                        images, passes[-1].frame(-1), merged[:, 1:], at=slice(frame - 1, frame)
-                    )
-                    for reader, value in zip(readers, values.split(objects, dim=1), strict=True):
-                        reader.remember(value)
-
-    def _locates(self, settings: InferenceConfig, device: torch.device) -> bool:
-        # On other devices many small pieces of work are slower than a large one, and gradients
-        # are wanted everywhere.
-        possible = self.decoder.mask_block > 0 and not torch.is_grad_enabled()
-        return settings.locate_objects and possible and device.type == "cpu"
-
-    def _reader(
-        self, memory: Memory, size: tuple[int, int], *, provisional: int, settings: InferenceConfig
-    ) -> ProgressiveReader:
-        if not self._locates(settings, memory.key.device):
-            return ProgressiveReader(memory, size, provisional=provisional)
-        block = self.decoder.mask_block
-        refinement = self.refinement if settings.refinement else None
-        window = (1, 1) if refinement is None else refinement.window[1:]
-        return LocatedReader(
-            memory,
-            size,
-            provisional=provisional,
-            masks=own_masks(block),
-            needed=partial(needed_cells, mask_block=block, window=window),
-        )
-
-    def _decode(
-        self,
-        passes: Sequence[KeyFeatures],
-        readout: Tensor,
-        settings: InferenceConfig,
-        clock: StageClock,
-    ) -> Iterator[Tensor]:
-        """Refine a readout ``(B, K, C_v, T, h, w)`` and decode it; yields as ``segment_frames``."""
-        located = self._locates(settings, readout.device)
-        with clock("refinement"):
-            where = find_whereabouts(readout, self.decoder.mask_block) if located else None
-            refined = self._refine(passes, readout, where, settings)
-        # (B, K, C_v, T, h, w) -> (B * T, K, C_v, h, w), a frame's objects adjoining
-        by_frame = readout.permute(0, 3, 1, 2, 4, 5).flatten(0, 1)
-        refined_by_frame = refined.permute(0, 3, 1, 2, 4, 5).flatten(0, 1)
-        end = 0
-        for features in passes:
-            with clock("decoder"):
-                now = slice(end, end + len(features))
-                end = now.stop
-                inputs = (
-                    by_frame[now],
-                    refined_by_frame[now],
-                    features.query_value,
-                    features.f8,
-                    features.f4,
-                )
-                logits = (
-                    self.decoder(*inputs)
-                    if where is None
-                    else decode_whereabouts(self.decoder, *inputs, where[now])
-                )
-            yield logits
+                        for reader, value in zip(
+                            readers, values.split(_objects(memories), dim=1), strict=True
+                        ):
+                            reader.remember(value)
+                yield logits
 
     def _refine(
-        self,
-        passes: Sequence[KeyFeatures],
-        readout: Tensor,
-        where: Whereabouts | None,
-        settings: InferenceConfig,
+        self, passes: Sequence[KeyFeatures], readout: Tensor, settings: InferenceConfig
     ) -> Tensor:
         """Return the refined readout, or the readout itself where refinement is off."""
         local_keys = [part.local_key for part in passes if part.local_key is not None]
         if self.refinement is None or not settings.refinement or not local_keys:
             return readout
-        local_key = joined(local_keys).unflatten(0, (-1, readout.shape[3]))
-        if where is not None:
-            return refine_whereabouts(self.refinement, local_key, readout, where)
+        local_key = concatenated(local_keys).unflatten(0, (-1, readout.shape[3]))
         refined: Tensor = self.refinement(local_key, readout)
         return refined
 
 
-class _Coming:
-    """Features that come some frames at a time, handed out by another number of frames."""
+def _by_frame(readout: Tensor) -> Tensor:
+    """``(B, K, C_v, T, h, w)`` to ``(B * T, K, C_v, h, w)``, the objects of a frame adjoining."""
+    return readout.permute(0, 3, 1, 2, 4, 5).flatten(0, 1)
+
+
+def _objects(memories: Sequence[Memory]) -> list[int]:
+    """Return K of each group."""
+    return [memory.value.shape[1] for memory in memories]
+
+
+class _FrameQueue:
+    """Takes key features in other numbers of frames than they come in."""
 
     def __init__(self, features: Iterable[KeyFeatures]) -> None:
         self._features = iter(features)

@@ -4,7 +4,7 @@ Letters: B batch, T frames in a clip, K objects, C channels, H and W of the padd
 h = H / 16 and w = W / 16.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.ops.concatenation import concatenated
 from model.ops.images import normalise
 from model.ops.labels import label_pixels
 from model.ops.padding import Padding, clear_padding, unpad
@@ -159,16 +160,14 @@ class KeyFeatures:
     @classmethod
     def join(cls, parts: Sequence["KeyFeatures"]) -> "KeyFeatures":
         """Put the frames of several passes together."""
-        if len(parts) == 1:
-            return parts[0]
         local_keys = [p.local_key for p in parts if p.local_key is not None]
         return cls(
-            torch.cat([p.key for p in parts]),
-            torch.cat(local_keys) if local_keys else None,
-            torch.cat([p.query_value for p in parts]),
-            torch.cat([p.f16 for p in parts]),
-            torch.cat([p.f8 for p in parts]),
-            torch.cat([p.f4 for p in parts]),
+            concatenated(p.key for p in parts),
+            concatenated(local_keys) if local_keys else None,
+            concatenated(p.query_value for p in parts),
+            concatenated(p.f16 for p in parts),
+            concatenated(p.f8 for p in parts),
+            concatenated(p.f4 for p in parts),
         )
 
     def __len__(self) -> int:
@@ -181,9 +180,22 @@ class KeyFeatures:
 
     def part(self, s: slice) -> "KeyFeatures":
         """Return the features of some frames; views."""
-        local_key = None if self.local_key is None else self.local_key[s]
+        return self.map(lambda x: x[s])
+
+    def frames_of_clips(self, batch: int, s: slice) -> "KeyFeatures":
+        """Return some frames of each of ``batch`` equally long clips; views of one clip."""
+        return self.map(lambda x: x.unflatten(0, (batch, -1))[:, s].flatten(0, 1))
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "KeyFeatures":
+        """Return the features with every tensor changed."""
+        local_key = None if self.local_key is None else change(self.local_key)
         return KeyFeatures(
-            self.key[s], local_key, self.query_value[s], self.f16[s], self.f8[s], self.f4[s]
+            change(self.key),
+            local_key,
+            change(self.query_value),
+            change(self.f16),
+            change(self.f8),
+            change(self.f4),
         )
 
 

@@ -27,7 +27,7 @@ from model.errors import EngineError, OutOfMemoryError
 from model.network.backbones import Trunk
 from model.network.decoder import Decoder
 from model.network.encoders import KeyEncoder, SharedValueEncoder
-from model.ops.joining import joined
+from model.ops.concatenation import concatenated
 from model.pcvos import PCVOS
 from model.types import KeyFeatures
 
@@ -222,7 +222,7 @@ class OnnxFineTrunk:
         """Map ``(B, 3, H, W)`` to features at strides 4 and 8, without gradients."""
         with torch.no_grad():
             f4, f8 = zip(*(self._export.run(one) for one in frames.split(1)), strict=True)
-        return joined(f4), joined(f8)
+        return concatenated(f4), concatenated(f8)
 
 
 class _FineGraph(nn.Module):
@@ -300,7 +300,7 @@ class _Export:
     def run_by_frame(self, *inputs: Tensor) -> Tensor:
         """Return the one output of a module that is given B frames, run frame by frame."""
         frames = zip(*(tensor.split(1) for tensor in inputs), strict=True)
-        return joined(self.run(*frame)[0] for frame in frames)
+        return concatenated(self.run(*frame)[0] for frame in frames)
 
     def _session(self, inputs: tuple[Tensor, ...]) -> "InferenceSession":
         open_axes = self._open_axes or ({},) * len(inputs)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from model.config import InferenceConfig
+from model.inference.object_boxes import with_object_boxes
 from model.inference.objects import ObjectRegistry
 from model.inference.strays import StrayFilter
 from model.memory.bank import FrameRecord, Memory, MemoryBank, MemoryFrame
@@ -42,9 +43,12 @@ class ClipSegmenter:
         frames_at_once: int | None = None,
         synchronise: bool = False,
     ) -> None:
-        self._model = model
         self._settings = settings.for_model(model.config)
         self._device = torch.device(device)
+        # On other devices many small pieces of work are slower than a large one.
+        in_boxes = self._settings.locate_objects and self._device.type == "cpu"
+        in_boxes = in_boxes and model.decoder.mask_block > 0
+        self._model = with_object_boxes(model, self._settings) if in_boxes else model
         self._at_once = frames_at_once or (1 if self._device.type == "cpu" else 8)
         self._autocast = autocast
         self._bank = MemoryBank(settings.max_memory_frames, model.config.memory_decay)

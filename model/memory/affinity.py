@@ -12,8 +12,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from model.ops.blocks import even_blocks
-from model.ops.joining import joined
+from model.ops.concatenation import concatenated
 
 TILE = 1 << 10
 """Columns of a tile. With ``LEAST_QUERIES`` rows it has 4 MB, stays in the cache, and its product
@@ -55,11 +54,12 @@ def nearest(query: Tensor, keys: Tensor, length: int, count: int) -> tuple[Tenso
     parts = -(-length // PART)
     part = -(-keys.shape[0] // (parts * GROUP)) * GROUP
     rows = min(MOST_QUERIES, max(LEAST_QUERIES, MAXIMA * GROUP // part))
-    rows = max(1, even_blocks(query.shape[0], rows))
+    blocks = -(-len(query) // rows)
+    rows = max(1, -(-len(query) // max(1, blocks)))  # Of equal size.
     tile = TILE if query.device.type == "cpu" else 16 * TILE  # Elsewhere each call costs.
     tracked = torch.is_grad_enabled() and (query.requires_grad or keys.requires_grad)
-    # One room for all tiles: glibc's heap keeps the holes that blocks of their own leave.
-    room = query.new_empty(rows * min(tile, part))
+    # One buffer for all tiles: glibc's heap keeps the holes that blocks of their own leave.
+    buffer = query.new_empty(rows * min(tile, part))
     maxima = query.new_empty(rows * (part // GROUP))
     found = []
     for block in query.split(rows):
@@ -68,14 +68,16 @@ def nearest(query: Tensor, keys: Tensor, length: int, count: int) -> tuple[Tenso
             seen = keys[start : start + part]
             groups = seen.shape[0] // GROUP
             largest = maxima[: len(block) * groups].view(len(block), groups)
-            _largest_of_groups(block.detach(), seen.detach(), tile, room, largest)
+            _largest_of_groups(block.detach(), seen.detach(), tile, buffer, largest)
             _, chosen = _best(largest, count, ordered=False)
             candidates = _columns(chosen, seen.shape[0], tile)
             products = products_at(block, seen, candidates, tracked=tracked)
             top = products.topk(count, dim=1)
             best_of_parts.append((top.values, candidates.gather(1, top.indices) + start))
         found.append(_best_of(best_of_parts, count))
-    return joined(values for values, _ in found), joined(locations for _, locations in found)
+    return concatenated(values for values, _ in found), concatenated(
+        locations for _, locations in found
+    )
 
 
 def largest(query: Tensor, keys: Tensor) -> Tensor:
@@ -86,9 +88,9 @@ def largest(query: Tensor, keys: Tensor) -> Tensor:
         keys: ``(n, C)`` float32; with none of them it is the lowest number there is.
     """
     found = query.new_full((len(query),), torch.finfo(query.dtype).min)
-    room = query.new_empty(len(query) * min(TILE, len(keys)))
+    buffer = query.new_empty(len(query) * min(TILE, len(keys)))
     for tile in keys.split(TILE) if len(keys) else ():
-        product = room[: len(query) * len(tile)].view(len(query), len(tile))
+        product = buffer[: len(query) * len(tile)].view(len(query), len(tile))
         torch.mm(query, tile.t(), out=product)
         torch.maximum(found, product.amax(1), out=found)
     return found
@@ -118,12 +120,12 @@ def _best(similarity: Tensor, count: int, *, ordered: bool = True) -> tuple[Tens
     return top.values, candidates.gather(1, top.indices)
 
 
-def _largest_of_groups(query: Tensor, keys: Tensor, tile: int, room: Tensor, out: Tensor) -> None:
+def _largest_of_groups(query: Tensor, keys: Tensor, tile: int, buffer: Tensor, out: Tensor) -> None:
     """Fill ``out``, ``(m, n / GROUP)``, with the largest product in each group of keys."""
     for start in range(0, keys.shape[0], tile):
         compared = keys[start : start + tile]
         columns = compared.shape[0]
-        product = room[: len(query) * columns].view(len(query), columns)
+        product = buffer[: len(query) * columns].view(len(query), columns)
         torch.mm(query, compared.t(), out=product)
         # A group is spread over its tile, so that the maximum runs along contiguous rows.
         first = start // GROUP

@@ -21,7 +21,7 @@ class Memory:
     Attributes:
         key: ``(B, C_k, N)``.
         value: ``(B, K, C_v, N)``.
-        handicap: ``(n,)``, what the similarities of the first n locations lose, in units of
+        age_penalty: ``(n,)``, what the similarities of the first n locations lose, in units of
             the softmax's exponent; ``None``: nothing.
         usage: ``(n,)`` float32, the affinity that each of the first n locations received;
             ``None`` where nobody wants to know.
@@ -29,13 +29,8 @@ class Memory:
 
     key: Tensor
     value: Tensor
-    handicap: Tensor | None = None
+    age_penalty: Tensor | None = None
     usage: Tensor | None = None
-
-    def sample(self, index: int) -> "Memory":
-        """Return the memory of one sample of the batch, ``B`` = 1; views."""
-        one = slice(index, index + 1)
-        return replace(self, key=self.key[one], value=self.value[one])
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,23 +237,23 @@ class MemoryBank:
         if self._keys is None:
             return []
         keys = self._keys.view().t()[None]  # (1, C_k, N)
-        handicap = self._handicap(keys) if self._decay else None
+        age_penalty = self._age_penalty(keys) if self._decay else None
         memories = []
         for group in self.groups:
             key = keys[..., group.start :]
-            group_handicap = None if handicap is None else handicap[group.start :]
+            group_penalty = None if age_penalty is None else age_penalty[group.start :]
             usage = None
             if self._max_frames is not None:
                 usage = key.new_zeros(key.shape[-1], dtype=torch.float32)
             value = group.values().permute(1, 2, 0)[None]
-            memories.append(Memory(key, value, group_handicap, usage))
+            memories.append(Memory(key, value, group_penalty, usage))
         return memories
 
-    def _handicap(self, like: Tensor) -> Tensor:
+    def _age_penalty(self, like: Tensor) -> Tensor:
         """Return what each location of the memory loses by its age, ``(N,)``."""
         newest = self.frames_added - 1
         ages = [0 if r.reference else newest - r.number for r in self._records]
-        return age_handicap(ages, self._decay, self._cells, device=like.device)
+        return age_penalties(ages, self._decay, self._cells, device=like.device)
 
     def count_usage(self, memories: list[Memory], queries: int) -> None:
         """Note how much the frames were used.
@@ -305,7 +300,7 @@ class MemoryBank:
         return tuple(i for group in self.groups for i in group.object_ids)
 
 
-def age_handicap(ages: Sequence[int], decay: float, cells: int, *, device: torch.device) -> Tensor:
+def age_penalties(ages: Sequence[int], decay: float, cells: int, *, device: torch.device) -> Tensor:
     """Return what each location of a memory loses by its frame's age, ``(N,)`` float32.
 
     Args:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from model.memory.affinity import GROUP, largest, nearest, products_at
-from model.ops.joining import joined
+from model.ops.concatenation import concatenated
 
 BLOCK_ELEMENTS = 1 << 22
 """Affinities held at a time where all matches are kept (16 MB)."""
@@ -27,7 +27,7 @@ class MemoryReader:
     All objects share that affinity, so one more object costs one more gather
     but no second comparison.
 
-    Memory keys are made ready for comparison once for all reads of the clip, beside room for
+    Memory keys are made ready for comparison once for all reads of the clip, beside space for
     the clip's own keys that are provisionally remembered. Query keys are made ready as they
     come (``queries``).
 
@@ -35,12 +35,12 @@ class MemoryReader:
         memory_key: ``(B, C_k, N)``, floating point, finite.
         memory_value: ``(B, K, C_v, N)``. Read but never modified. Fastest when it is a
             view of a contiguous ``(B, N, K, C_v)``, as ``MemoryBank`` keeps it.
-        handicap: ``(n,)`` float32 with n <= N: what the similarities of the first n memory
+        age_penalty: ``(n,)`` float32 with n <= N: what the similarities of the first n memory
             locations lose, in units of the softmax's exponent.
         usage: ``(n,)`` float32 with n <= N: to each of the first n memory locations the
             affinity is added that all query locations together gave it. Every query
             location that is read gives 1, to all it reads. ``None`` counts nothing.
-        room: How many locations will be remembered, at most.
+        capacity: How many locations will be remembered, at most.
 
     Raises:
         ValueError: If keys and values disagree in number, or if there are none.
@@ -51,9 +51,9 @@ class MemoryReader:
         memory_key: Tensor,
         memory_value: Tensor,
         *,
-        handicap: Tensor | None = None,
+        age_penalty: Tensor | None = None,
         usage: Tensor | None = None,
-        room: int = 0,
+        capacity: int = 0,
     ) -> None:
         _check_memory(memory_key, memory_value)
         batch, width, self._lasting = memory_key.shape
@@ -81,12 +81,12 @@ class MemoryReader:
 
         # -|q - m|^2 less |q|^2, which is the same for the whole memory and drops out, as one
         # product of (2 q, 1) and (m, -|m|^2): adding to it later would be a pass over (m, N).
-        whole = -(-(self._lasting + room) // GROUP) * GROUP
+        whole = -(-(self._lasting + capacity) // GROUP) * GROUP
         self._keys = memory_key.new_empty((batch, whole, width + 1))  # Rows, as the bank has them.
         self._keys[:, : self._lasting, :width] = memory_key.mT  # A third of the time of cat.
         offset = -(memory_key * memory_key).sum(1)  # (B, N)
-        if handicap is not None:
-            offset[:, : len(handicap)] -= handicap / self._scale
+        if age_penalty is not None:
+            offset[:, : len(age_penalty)] -= age_penalty / self._scale
         self._keys[:, : self._lasting, width] = offset
         self._keys[:, self._lasting :, :width] = 0
         # Filling, never among the best.
@@ -240,7 +240,7 @@ class MemoryReader:
             if self._later_values is not None:
                 read = read + affinity[:, self._lasting :] @ self._later_values[sample]
             blocks.append(read)
-        return joined(blocks)
+        return concatenated(blocks)
 
 
 def read_memory(
@@ -249,11 +249,11 @@ def read_memory(
     memory_value: Tensor,
     *,
     top_k: int | None = None,
-    handicap: Tensor | None = None,
+    age_penalty: Tensor | None = None,
     usage: Tensor | None = None,
 ) -> Tensor:
     """Read once, ``(B, K, C_v, m)``; arguments and errors as ``MemoryReader``."""
-    reader = MemoryReader(memory_key, memory_value, handicap=handicap, usage=usage)
+    reader = MemoryReader(memory_key, memory_value, age_penalty=age_penalty, usage=usage)
     return reader.read(reader.queries(query_key), top_k=top_k)
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from model.config import InferenceConfig
 from model.data.sample import TrainingBatch
-from model.memory.bank import Memory, age_handicap
+from model.memory.bank import Memory, age_penalties
 from model.ops.timing import StageClock
 from model.pcvos import PCVOS
 from model.training.damage import damage_masks
@@ -29,7 +29,7 @@ from model.training.losses import (
 )
 from model.types import KeyFeatures
 
-TRAINING_SETTINGS = InferenceConfig(top_k=None, progressive=False, locate_objects=False)
+TRAINING_SETTINGS = InferenceConfig(top_k=None, progressive=False)
 FREE_SETTINGS = replace(TRAINING_SETTINGS, top_k=InferenceConfig().top_k)
 
 
@@ -207,7 +207,7 @@ class ClipTrainer(nn.Module):
                         entropy = bootstrapped_cross_entropy(log_probs, now, share=hard_share)
                         sums.append(torch.stack((entropy, dice, batch_iou(log_probs, now))))
                 if end < frames.shape[1]:
-                    last = _select(clip, lambda x: _by_sample(x, len(frames))[:, -1])
+                    last = clip.frames_of_clips(len(frames), slice(-1, None))
                     remembered = damage_masks(object_probs[:, :, -1], self.damage)
                     newest = self._one_frame(frames[:, end - 1], last, remembered)
             if end < frames.shape[1]:
@@ -235,8 +235,8 @@ class ClipTrainer(nn.Module):
             return memory
         ages = (0, *reversed(range(predicted_frames)))
         cells = memory.key.shape[-1] // len(ages)
-        handicap = age_handicap(ages, decay, cells, device=memory.key.device)
-        return replace(memory, handicap=handicap)
+        age_penalty = age_penalties(ages, decay, cells, device=memory.key.device)
+        return replace(memory, age_penalty=age_penalty)
 
 
 def _joined(memory: Memory, newest: Memory) -> Memory:
@@ -310,21 +310,6 @@ def train_step(
         )
     ).tolist()
     return StepResult(total, entropy, dice, iou, gradient_norm, losses.labels)
-
-
-def _by_sample(x: Tensor, samples: int) -> Tensor:
-    """Cut ``(b * N, ...)`` into ``(b, N, ...)``."""
-    return x.view(samples, -1, *x.shape[1:])
-
-
-def _select(features: KeyFeatures, pick: Callable[[Tensor], Any]) -> KeyFeatures:
-    """Apply ``pick`` to every tensor."""
-    picked: dict[str, Any] = {
-        field.name: None if value is None else pick(value)
-        for field in fields(features)
-        for value in [getattr(features, field.name)]
-    }
-    return KeyFeatures(**picked)
 
 
 def _split(features: KeyFeatures, sizes: list[int]) -> list[KeyFeatures]:

@@ -99,7 +99,7 @@ def test_what_is_remembered_is_read_like_memory(top_k: int | None) -> None:
     generator = torch.Generator().manual_seed(2)
     later = [torch.randn(2, 3, 5, n, generator=generator) for n in (2, 3)]
     usage, expected_usage = torch.zeros(17), torch.zeros(17)
-    clip = MemoryReader(key, value, usage=usage, room=9)
+    clip = MemoryReader(key, value, usage=usage, capacity=9)
     queries = clip.queries(query)
     clip.remember(queries[:, :2], later[0])
     clip.remember(queries[:, 4:7], later[1])
@@ -113,7 +113,7 @@ def test_what_is_remembered_is_read_like_memory(top_k: int | None) -> None:
 
 def test_gradients_pass_a_memory_that_grows() -> None:
     query, key, value = (x.requires_grad_() for x in some_memory(1, 1))
-    clip = MemoryReader(key, value, room=4)
+    clip = MemoryReader(key, value, capacity=4)
     queries = clip.queries(query)
     first = clip.read(queries[:, :4])
     clip.remember(queries[:, :4], first)
@@ -154,7 +154,7 @@ def test_any_finite_keys_give_a_convex_combination(magnitude: float, top_k: int 
 @pytest.mark.parametrize("top_k", [None, 4])
 def test_queries_that_dwarf_the_memory_overflow_nothing(top_k: int | None) -> None:
     query, key, value = some_memory()
-    clip = MemoryReader(key, value, room=4)
+    clip = MemoryReader(key, value, capacity=4)
     huge = clip.queries(query * 1e37)
     clip.remember(huge[:, :4], torch.rand(2, 3, 5, 4))
     for queries in (huge, clip.queries(query)):

@@ -13,9 +13,9 @@ from model.errors import EngineError, OutOfMemoryError
 from model.inference import engine
 from model.inference.clips import iter_clips
 from model.inference.engine import OnnxFineTrunk, with_onnxruntime
+from model.inference.object_boxes import CellBox
 from model.inference.segmenter import ClipSegmenter
 from model.network.folding import fold_batch_norms
-from model.network.whereabouts import CellBox
 from model.pcvos import PCVOS
 from model.types import ReferenceMask
 

@@ -216,19 +216,19 @@ def test_frames_lose_by_their_age_but_references_and_provisional_frames_nothing(
     for n in range(1, 14):
         bank.add(*frame_value(n, [1] if n < 12 else [1, 2]), reference=n == 12)
     first, second = bank.memories()
-    assert first.handicap is not None
-    assert second.handicap is not None
-    by_frame = first.handicap.view(14, 6)
+    assert first.age_penalty is not None
+    assert second.age_penalty is not None
+    by_frame = first.age_penalty.view(14, 6)
     assert (by_frame == by_frame[:, :1]).all()
     # The oldest but the reference count as ten frames old.
     assert by_frame[:, 0].tolist() == [0, 5, 5, 5, 4.5, 4, 3.5, 3, 2.5, 2, 1.5, 1, 0, 0]
-    assert second.handicap.tolist() == [0.0] * 12
+    assert second.age_penalty.tolist() == [0.0] * 12
 
     # The same as memory keys that lie further off by that much.
     query = torch.randn(1, 4, 2, 2, 3, generator=torch.Generator().manual_seed(9))
     read = progressive_read(query, first, interval=1, top_k=None)
     distance = torch.cdist(query[0, :, 0].flatten(1).t(), first.key[0].t()).square() / 4**0.5
-    affinity = torch.softmax(-distance - first.handicap, dim=1)
+    affinity = torch.softmax(-distance - first.age_penalty, dim=1)
     expected = affinity @ first.value[0, 0].t()
     torch.testing.assert_close(read[0, 0, :, 0].flatten(1).t(), expected, rtol=1e-4, atol=1e-5)
 
@@ -241,6 +241,6 @@ def test_ages_outlive_a_dropped_frame() -> None:
         assert memories[0].usage is not None
         memories[0].usage.add_(torch.arange(len(memories[0].usage)))  # The older the less used.
         bank.count_usage(memories, 1)
-    handicap = bank.memories()[0].handicap
-    assert handicap is not None
-    assert handicap.view(3, 6)[:, 0].tolist() == [0, 1, 0]
+    age_penalty = bank.memories()[0].age_penalty
+    assert age_penalty is not None
+    assert age_penalty.view(3, 6)[:, 0].tolist() == [0, 1, 0]

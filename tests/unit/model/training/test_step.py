@@ -43,11 +43,11 @@ def _slow_total(
             free = end <= 1 + free_frames
             settings = InferenceConfig(top_k=20 if free else None, progressive=False)
             ages = [0, *range(len(keys) - 2, -1, -1)]  # The reference does not age.
-            handicap = model.config.memory_decay * torch.tensor(ages).float()
+            age_penalty = model.config.memory_decay * torch.tensor(ages).float()
             memory = Memory(
                 torch.cat(keys, 2),
                 torch.cat(values, 3),
-                handicap.repeat_interleave(keys[0].shape[-1]),
+                age_penalty.repeat_interleave(keys[0].shape[-1]),
             )
             clip = type(features[0]).join(features[start:end])
             logits = model.segment_clip(clip, [memory], frames=clip_length, settings=settings)

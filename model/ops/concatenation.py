@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def joined(parts: Iterable[Tensor], dim: int = 0) -> Tensor:
+def concatenated(parts: Iterable[Tensor], dim: int = 0) -> Tensor:
     """Return ``torch.cat`` of one or more tensors; one alone is returned itself, not copied.
 
     Args:
