@@ -199,7 +199,7 @@ PRESETS = {config.name: config for config in (PCVOS_LITE, PCVOS_R50, STCN_R50)}
 
 @dataclass(frozen=True, slots=True)
 class InferenceConfig:
-    """What a user chooses at run time; one set of weights serves every choice.
+    """Settings of a run; one set of weights serves every choice.
 
     Attributes:
         interval: L, the clip length and the memory update interval, in frames.

@@ -105,7 +105,7 @@ def trace() -> None:
 
 
 class Progress(Protocol):
-    """What a running command reports its progress to."""
+    """Receiver of a running command's progress."""
 
     def expect(self, frames: int | None) -> None:
         """Say how many frames there will be, or ``None`` if nobody knows."""
@@ -161,7 +161,7 @@ def progress(description: str) -> Iterator[Progress]:
 
 
 class TrainingProgress(Protocol):
-    """What a training reports its progress to.
+    """Receiver of a training's progress.
 
     Attributes:
         drawn: Whether there is a bar to be seen.

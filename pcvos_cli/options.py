@@ -41,7 +41,7 @@ Engine = Annotated[
     EngineName,
     typer.Option(
         "--engine",
-        help="What runs the network. auto: ONNX Runtime on a CPU, else torch.",
+        help="Library that runs the network. auto: ONNX Runtime on a CPU, else torch.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -57,14 +57,17 @@ Size = Annotated[
     typer.Option(
         "--size",
         metavar=f"PIXELS|{NATIVE}",
-        help="Short edge the model works at; never enlarges.",
+        help="Short edge of the frames that the model sees; never above the source's.",
         rich_help_panel=_MODEL,
     ),
 ]
 Interval = Annotated[
     int,
     typer.Option(
-        "--interval", min=1, help="Frames in a clip (L). Longer is faster.", rich_help_panel=_METHOD
+        "--interval",
+        min=1,
+        help="Frames in a clip (L): the memory is updated once a clip.",
+        rich_help_panel=_METHOD,
     ),
 ]
 TopK = Annotated[
@@ -72,7 +75,7 @@ TopK = Annotated[
     typer.Option(
         "--top-k",
         metavar=f"K|{ALL}",
-        help="Memory matches kept for each location.",
+        help="Best matches in the memory that are kept for each location.",
         rich_help_panel=_METHOD,
     ),
 ]
@@ -81,8 +84,8 @@ ProgressiveInterval = Annotated[
     typer.Option(
         "--progressive-interval",
         min=1,
-        help="Frames between provisional memories inside a clip (F). Default: as the weights "
-        f"were made for ({PCVOS_LITE.progressive_interval} with pcvos-lite, "
+        help="Frames from one provisional memory to the next, within a clip (F). Default: the "
+        f"weights' own ({PCVOS_LITE.progressive_interval} with pcvos-lite, "
         f"{PCVOS_R50.progressive_interval} with pcvos-r50).",
         rich_help_panel=_METHOD,
     ),
@@ -102,7 +105,7 @@ MaxMemoryFrames = Annotated[
     typer.Option(
         "--max-memory-frames",
         metavar=f"N|{ALL}",
-        help="Frames in the memory at most; those used least are dropped, never references.",
+        help="Most frames in the memory. The one used least goes first; references stay.",
         rich_help_panel=_METHOD,
     ),
 ]
@@ -110,8 +113,8 @@ DecodeProvisional = Annotated[
     bool | None,
     typer.Option(
         "--decode-provisional/--read-provisional",
-        help="Inside a clip, every F-th frame is remembered by its decoded masks, or by its "
-        "readout as in the paper. Default: as the weights say.",
+        help="Provisional memory holds decoded masks, or the readout, as in the paper. "
+        "Default: the weights' own.",
         show_default=False,
         rich_help_panel=_METHOD,
     ),
@@ -120,7 +123,7 @@ DropStrays = Annotated[
     bool | None,
     typer.Option(
         "--drop-strays/--keep-strays",
-        help="Drop parts of a mask that are far from the object. Default: as the weights say.",
+        help="Drop parts of a mask that are far from the object. Default: the weights' own.",
         show_default=False,
         rich_help_panel=_METHOD,
     ),
@@ -131,15 +134,20 @@ Json = Annotated[
 ]
 Quiet = Annotated[
     bool,
-    typer.Option("--quiet", "-q", help="No bar, no remarks.", rich_help_panel=_TERMINAL),
+    typer.Option("--quiet", "-q", help="No progress bar, no remarks.", rich_help_panel=_TERMINAL),
 ]
 Verbose = Annotated[
     bool,
-    typer.Option("--verbose", "-v", help="Seconds by stage, and more.", rich_help_panel=_TERMINAL),
+    typer.Option(
+        "--verbose",
+        "-v",
+        help="More remarks, and the seconds of each stage.",
+        rich_help_panel=_TERMINAL,
+    ),
 ]
 Debug = Annotated[
     bool,
-    typer.Option("--debug", help="Tracebacks on errors.", rich_help_panel=_TERMINAL),
+    typer.Option("--debug", help="Show a traceback on an error.", rich_help_panel=_TERMINAL),
 ]
 
 

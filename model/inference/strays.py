@@ -23,7 +23,7 @@ STEP = 4
 """Cells over which a part of the body is found again on the next frame beyond its overlap."""
 
 REACH = 0.1
-"""What lies nearer to the body than this belongs to it: shorter sides of the frame, ..."""
+"""A part nearer to the body than this belongs to it: in shorter sides of the frame, ..."""
 
 REACH_OF_BODY = 0.1
 """... plus square roots of the body's area: the farther, the larger the object."""

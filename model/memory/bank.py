@@ -16,7 +16,7 @@ OLDEST = 10
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What one group of objects reads from.
+    """The keys and values that one group of objects reads.
 
     Attributes:
         key: ``(B, C_k, N)``.
@@ -35,7 +35,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class FrameRecord:
-    """What is known of a frame of the memory besides its keys and values.
+    """A memory frame's record: all but its keys and values.
 
     Attributes:
         number: How many frames had entered the memory before it.
@@ -175,7 +175,7 @@ class MemoryBank:
 
     @property
     def records(self) -> tuple[FrameRecord, ...]:
-        """What is known of each frame, in the order in which they were added."""
+        """The records of the frames, in the order in which they were added."""
         return tuple(self._records)
 
     def add(self, key: Tensor, values: Mapping[int, Tensor], *, reference: bool = False) -> None:

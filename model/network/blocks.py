@@ -12,7 +12,7 @@ from torch.nn import functional
 
 
 class SharedPart(NamedTuple):
-    """What a ``ResBlock`` makes of the input channels that objects share.
+    """A ``ResBlock``'s output for the input channels that objects share.
 
     Attributes:
         shortcut: ``(B, width, h, w)``.

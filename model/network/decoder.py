@@ -14,7 +14,7 @@ PROPAGATED_MARGIN = 0.02
 
 
 class DecoderImage(NamedTuple):
-    """What the decoder makes of a frame, whatever the objects are.
+    """The decoder's features of a frame, shared by all objects.
 
     Attributes:
         shortcut: ``(B, C, h, w)``, the query value's part of the first block's shortcut.

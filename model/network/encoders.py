@@ -20,7 +20,7 @@ POSITION_SIGMA = 4.0
 
 
 class KeyEncoder(nn.Module):
-    """What is seen on a frame, whatever the objects are.
+    """Encoder of a frame's features, which all objects share.
 
     Args:
         trunk: Backbone with features at strides 4, 8 and 16.
@@ -84,7 +84,7 @@ def _positions(x: Tensor) -> Tensor:
 
 
 class ValueEncoder(Protocol):
-    """What a memory frame says about each object."""
+    """Encoder of a memory frame's values, one for each object."""
 
     width: int
     looks_at_frames: bool

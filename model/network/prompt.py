@@ -32,7 +32,7 @@ DEEP_STAGES = (
 
 
 class ImageFeatures(NamedTuple):
-    """What a crop shows, whatever the prompts are.
+    """Features of a crop, shared by all prompts.
 
     Attributes:
         f4: ``(B, C_4, H/4, W/4)``.

@@ -44,7 +44,7 @@ def benchmark(
         ),
     ] = None,
     repeats: Annotated[
-        int, typer.Option("--repeats", min=1, help="Measured runs, after a warm-up.")
+        int, typer.Option("--repeats", min=1, help="Number of measured runs, after a warm-up.")
     ] = 3,
     plot: Annotated[
         Path | None,
@@ -78,8 +78,8 @@ def benchmark(
             "--output",
             "-o",
             metavar="FOLDER",
-            help="Keep the data set's masks; what is finished there is not made again, masks of "
-            "pcvos evaluate included. Default: keep none.",
+            help="Folder that keeps the data set's masks. Finished ones are used again, those of "
+            "pcvos evaluate too. Default: keep none.",
             rich_help_panel=_ACCURACY,
         ),
     ] = None,
@@ -108,7 +108,7 @@ def benchmark(
         bool,
         typer.Option(
             "--untrained",
-            help="Random weights: the speed of a --model whose weights are not at hand.",
+            help="Measure with random weights, for a --model without shipped ones.",
             rich_help_panel="Model",
         ),
     ] = False,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def doctor(json: options.Json = False, debug: options.Debug = False) -> None:
-    """Examine this installation: versions, devices, codecs, weights. Ends with 0 if usable."""
+    """Check this installation: versions, devices, codecs, weights. Exits with 0 if usable."""
     console.configure(debug=debug)
     from pcvos_cli.doctor.diagnosis import diagnose
 

@@ -1,4 +1,4 @@
-"""What a bug report needs to know of a machine; each part survives the failure of another."""
+"""The facts of a machine that a bug report needs; each part survives another's failure."""
 
 import importlib
 import os

@@ -1,4 +1,4 @@
-"""What decides the bytes of a run's results: two runs that agree in it may be one."""
+"""The identity of a run: everything that decides the bytes of its results."""
 
 import hashlib
 from collections.abc import Iterable

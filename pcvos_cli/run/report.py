@@ -1,4 +1,4 @@
-"""What is known before a run, and what was measured by its end (``run.json``)."""
+"""The plan of a run, and its report (``run.json``)."""
 
 import json
 import platform
@@ -22,7 +22,7 @@ _PACKAGES = (
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What a run will do, known before a frame is segmented.
+    """The plan of a run, made before a frame is segmented.
 
     Attributes:
         input: The video or folder.
@@ -73,7 +73,7 @@ class RunPlan:
 
 @dataclass(frozen=True, slots=True)
 class SegmentReport:
-    """What a run did; ``run.json`` holds the same.
+    """The report of a run; ``run.json`` holds the same.
 
     Attributes:
         input: The video or folder.

@@ -1,4 +1,4 @@
-"""What the FFmpeg inside PyAV can read and write."""
+"""The codecs that the FFmpeg inside PyAV can read and write."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import av
 from av.codec import Codec
 
 ENCODERS = {"libx264": ("libx264",), "aac": ("aac",)}
-"""What the overlay is written with."""
+"""The encoders that write the overlay."""
 
 DECODERS = {
     "h264": ("h264",),
@@ -15,7 +15,7 @@ DECODERS = {
     # FFmpeg's own `av1` needs hardware that decodes it.
     "av1": ("libdav1d", "libaom-av1", "libgav1"),
 }
-"""What most videos are made with: the kind, and the decoders that serve it."""
+"""The codecs of most videos: the kind, and the decoders that serve it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What goes wrong in a video file without ending it: counted, told, and mended in time."""
+"""Faults in a video file that do not end it: counted, told, and mended in time."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +10,7 @@ from pcvos_cli.video.source import VideoInfo
 
 @dataclass
 class Faults:
-    """What went wrong during one pass over the file, in counts."""
+    """Counts of the faults in one pass over the file."""
 
     corrupt_packets: int = 0
     first_corrupt: int | None = None

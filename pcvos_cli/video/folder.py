@@ -40,7 +40,7 @@ class FolderSource:
             if other != size:
                 raise InputError(
                     f"{file}: is {other[1]}x{other[0]}, but {first.name} is {size[1]}x{size[0]}",
-                    hint="all frames of a video have one size; is this a folder of photos?",
+                    hint="all frames of a video have one size",
                 )
         self._info = VideoInfo(
             path=path,
@@ -57,7 +57,7 @@ class FolderSource:
 
     @property
     def info(self) -> VideoInfo:
-        """What is known before decoding."""
+        """The source's facts, known before decoding."""
         return self._info
 
     @property

@@ -1,4 +1,4 @@
-"""What can be wrong with the arguments of ``pcvos convert``; a failed run leaves nothing."""
+"""Wrong arguments of ``pcvos convert``; a failed run leaves nothing."""
 
 import json
 import os

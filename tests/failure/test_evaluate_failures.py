@@ -1,4 +1,4 @@
-"""What ``pcvos evaluate`` refuses: the exit code tells, the message names file and numbers."""
+"""``pcvos evaluate`` refuses bad input: the message names file and numbers."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What can be wrong with the arguments of ``pcvos mask``: exit codes, words, nothing written."""
+"""Wrong arguments of ``pcvos mask``: exit codes, words, nothing written."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a user can get wrong, and the exit code and words that follow."""
+"""A user's mistakes, and the exit code and words that follow."""
 
 import os
 import pickle

@@ -22,7 +22,7 @@ LOOP = 50
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """What one run took.
+    """The cost of one run.
 
     Attributes:
         megabytes: Largest resident size of the process.

@@ -1,4 +1,4 @@
-"""What a wheel carries, and that the manifest tells the truth."""
+"""A wheel carries every package, and the manifest tells the truth."""
 
 import tomllib
 from pathlib import Path

@@ -83,5 +83,5 @@ class PhotoFolder:
             return shrink(photo, self._max_side), tuple(problems)
         raise InputError(
             f"{self.name}: {MAX_ATTEMPTS} photos in a row cannot be read; last: {problems[-1]}",
-            hint="check the folder: are these photographs whole?",
+            hint="check that the photographs in the folder are whole",
         )

@@ -1,4 +1,4 @@
-"""What ONNX Runtime runs is equal to the modules that were exported."""
+"""ONNX Runtime's outputs equal those of the modules that were exported."""
 
 import copy
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a Python user may give: arrays, tensors, masks of any integer type; and what not."""
+"""A Python user may give arrays, tensors, masks of any integer type; other input is refused."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What reaches which stream, and when a bar is drawn."""
+"""Each text reaches its stream, and a bar is drawn on terminals only."""
 
 import io
 

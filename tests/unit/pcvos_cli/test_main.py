@@ -1,4 +1,4 @@
-"""What is set before torch is loaded."""
+"""The environment is set before torch is loaded."""
 
 import os
 import sys

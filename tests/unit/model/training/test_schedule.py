@@ -1,4 +1,4 @@
-"""What changes over the steps."""
+"""Schedules over the steps."""
 
 import pytest
 

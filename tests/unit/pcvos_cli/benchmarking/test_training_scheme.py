@@ -1,4 +1,4 @@
-"""What weights say about their training."""
+"""Weights say how they were trained."""
 
 import json
 
