@@ -2,8 +2,9 @@
 
 from torch import nn
 
-from model.config import PCVOSConfig, PromptConfig
+from model.config import ContextConfig, PCVOSConfig, PromptConfig
 from model.network.backbones import EfficientNetLite0Trunk, resnet18_trunk, resnet50_trunk
+from model.network.blocks import ZeroConv2d
 from model.network.decoder import Decoder
 from model.network.encoders import KeyEncoder, SharedValueEncoder, TrunkValueEncoder
 from model.network.prompt import PromptSegmenter
@@ -17,18 +18,19 @@ MASK_BLOCK = 4
 def build_pcvos(config: PCVOSConfig) -> PCVOS:
     """Build a network with random weights, in evaluation mode."""
     lite = config.trunk == "efficientnet_lite0"
-    trunk = EfficientNetLite0Trunk() if lite else resnet50_trunk()
+    context = config.context or ContextConfig(width=0, object_blocks=0)
+    trunk = EfficientNetLite0Trunk(4 if context.width else 3) if lite else resnet50_trunk()
     widths = trunk.widths
     refines = config.refines
     key_encoder = KeyEncoder(
         trunk,
-        widths[2],
         key_width=config.key_width,
         local_key_width=config.local_key_width if refines else None,
         query_value_width=config.query_value_width,
         unit_keys=config.unit_keys,
         position_keys=config.position_keys,
         kernel=config.key_kernel,
+        context_width=context.width,
     )
     value_encoder: TrunkValueEncoder | SharedValueEncoder = (
         SharedValueEncoder(widths, config.value_width, block=MASK_BLOCK)
@@ -50,6 +52,7 @@ def build_pcvos(config: PCVOSConfig) -> PCVOS:
         config.decoder_widths,
         kernel=config.decoder_kernel,
         mask_block=MASK_BLOCK if config.mask_readout else 0,
+        object_blocks=context.object_blocks,
     )
     model = PCVOS(
         config,
@@ -77,7 +80,9 @@ def _initialise(model: nn.Module) -> None:
         if ".trunk" in name or name.startswith(("trunk.", "deep."))
     }
     for module in model.modules():
-        if isinstance(module, nn.Conv2d) and id(module) not in trunks:
+        if isinstance(module, ZeroConv2d):
+            module.reset_parameters()
+        elif isinstance(module, nn.Conv2d) and id(module) not in trunks:
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

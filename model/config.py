@@ -30,6 +30,19 @@ class RefinementConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ContextConfig:
+    """What lite sees beyond a cell and its neighbours; not in the paper.
+
+    Attributes:
+        width: Channels of the ``ImageContext`` in the key encoder.
+        object_blocks: ``ObjectBlock`` in the decoder.
+    """
+
+    width: int = 128
+    object_blocks: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class PCVOSConfig:
     """The shape of a PCVOS network.
 
@@ -57,6 +70,7 @@ class PCVOSConfig:
             decoded masks, as the memory does, and not readouts (eq. 4): a clip is segmented
             F frames at a time.
         refinement: ``None`` leaves intra-clip refinement out (STCN).
+        context: ``None`` leaves it out; the trunk then ends at stride 16.
     """
 
     name: str = "pcvos-r50"
@@ -77,6 +91,7 @@ class PCVOSConfig:
     progressive_interval: int = 5
     decode_provisional: bool = False
     refinement: RefinementConfig | None = RefinementConfig()
+    context: ContextConfig | None = None
 
     def __post_init__(self) -> None:
         """Refuse shapes that no network can have.
@@ -117,6 +132,8 @@ class PCVOSConfig:
                 refinement = dict(values["refinement"])
                 refinement["window"] = tuple(refinement["window"])
                 values["refinement"] = RefinementConfig(**refinement)
+            if values.get("context") is not None:
+                values["context"] = ContextConfig(**values["context"])
             if "decoder_widths" in values:
                 values["decoder_widths"] = tuple(values["decoder_widths"])
             return cls(**values)
@@ -151,6 +168,7 @@ PCVOS_LITE = PCVOSConfig(
     drop_strays=True,
     progressive_interval=2,
     decode_provisional=True,
+    context=ContextConfig(),
 )
 """The same method on a small ImageNet trunk, for CPUs."""
 

@@ -66,14 +66,13 @@ class PCVOS(nn.Module):
                 module.eval()
         return self
 
-    def encode_key(self, frames: Tensor, fine: tuple[Tensor, Tensor] | None = None) -> KeyFeatures:
+    def encode_key(self, frames: Tensor, known: Sequence[Tensor] = ()) -> KeyFeatures:
         """Encode ``(B, 3, H, W)`` normalised frames, H and W multiples of 16.
 
-        ``fine`` as ``KeyEncoder`` takes it.
+        ``known`` as ``KeyEncoder`` takes it.
         """
         # What stands in for the key encoder at inference takes frames alone.
-        given = (frames,) if fine is None else (frames, fine)
-        features: KeyFeatures = self.key_encoder(*given)
+        features: KeyFeatures = self.key_encoder(frames, *([known] if known else []))
         return features
 
     def encode_value(

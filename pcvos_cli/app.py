@@ -24,6 +24,7 @@ from pcvos_cli.commands.segment import segment
 from pcvos_cli.commands.train import train
 from pcvos_cli.commands.weights import (
     average_weights,
+    extend_weights,
     import_weights,
     initial_weights,
     list_weights,
@@ -136,6 +137,7 @@ def _build() -> typer.Typer:
     )
     weights.command("import")(reported(import_weights))
     weights.command("init")(reported(initial_weights))
+    weights.command("extend")(reported(extend_weights))
     weights.command("average")(reported(average_weights))
     weights.command("list")(reported(list_weights))
     weights.command("verify")(reported(verify_weights))

@@ -203,36 +203,38 @@ class OnnxValueEncoder(nn.Module):
         return self._export.run_by_frame(features.f16, features.f8, probs)
 
 
-class OnnxFineTrunk:
-    """Stands in for ``trunk.fine`` in training, where those layers never change.
+class OnnxTrunk:
+    """Stands in for the first layers of a trunk in training, where they never change.
 
     Args:
         trunk: Of a key encoder; the layers are exported as they are now.
+        features: How many of the trunk's features are wanted, from the finest on.
         threads: CPU threads.
 
     Raises:
         EngineError: ONNX Runtime is missing; or it cannot run them, with the first frame.
     """
 
-    def __init__(self, trunk: Trunk, *, threads: int) -> None:
+    def __init__(self, trunk: Trunk, features: int, *, threads: int) -> None:
         _require_onnxruntime()
-        self._export = _Export(_FineGraph(trunk), (object(), "fine trunk"), threads=threads)
+        graph = _TrunkGraph(trunk, features)
+        self._export = _Export(graph, (object(), "trunk"), threads=threads)
 
-    def __call__(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Map ``(B, 3, H, W)`` to features at strides 4 and 8, without gradients."""
+    def __call__(self, frames: Tensor) -> tuple[Tensor, ...]:
+        """Map ``(B, 3, H, W)`` to the features, finest first, without gradients."""
         with torch.no_grad():
-            f4, f8 = zip(*(self._export.run(one) for one in frames.split(1)), strict=True)
-        return concatenated(f4), concatenated(f8)
+            by_frame = [self._export.run(one) for one in frames.split(1)]
+        return tuple(concatenated(maps) for maps in zip(*by_frame, strict=True))
 
 
-class _FineGraph(nn.Module):
-    def __init__(self, trunk: Trunk) -> None:
+class _TrunkGraph(nn.Module):
+    def __init__(self, trunk: Trunk, features: int) -> None:
         super().__init__()
         self.trunk = trunk
+        self.features = features
 
-    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        f4, f8 = self.trunk.fine(frames)
-        return f4, f8
+    def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
+        return self.trunk(frames)[: self.features]  # The exporter leaves out the rest.
 
 
 class _KeyGraph(nn.Module):

@@ -1,5 +1,6 @@
-"""Trunks: well-known image networks, cut at stride 16."""
+"""Trunks: well-known image networks, cut at stride 16 or 32."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -13,20 +14,19 @@ if TYPE_CHECKING:
 
 
 class Trunk(Protocol):
-    """A backbone that returns features at strides 4, 8 and 16."""
+    """A backbone that returns features at strides 4, 8 and 16, and may go on to 32.
 
-    widths: tuple[int, int, int]
+    Attributes:
+        widths: Channels of these features.
+    """
 
-    def __call__(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Map ``(B, 3, H, W)`` to ``f4, f8, f16``."""
-        ...
+    widths: tuple[int, ...]
 
-    def fine(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Map ``(B, 3, H, W)`` to ``f4, f8``."""
-        ...
+    def __call__(self, frames: Tensor, known: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
+        """Map ``(B, 3, H, W)`` to its features, finest first.
 
-    def coarse(self, f8: Tensor) -> Tensor:
-        """Go on from ``f8`` to ``f16``."""
+        ``known`` are the finest of them, where somebody has them already.
+        """
         ...
 
 
@@ -39,9 +39,7 @@ class ResNetTrunk(nn.Module):
         in_width: Input channels: 3, or more where masks join the image.
     """
 
-    def __init__(
-        self, resnet: "ResNet", widths: tuple[int, int, int], *, in_width: int = 3
-    ) -> None:
+    def __init__(self, resnet: "ResNet", widths: tuple[int, ...], *, in_width: int = 3) -> None:
         super().__init__()
         self.widths = widths
         self.conv1 = nn.Conv2d(in_width, 64, 7, stride=2, padding=3, bias=False)
@@ -52,54 +50,41 @@ class ResNetTrunk(nn.Module):
         self.res3 = resnet.layer2
         self.res4 = resnet.layer3
 
-    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, frames: Tensor, known: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
         """Map ``(B, in_width, H, W)`` to features at strides 4, 8 and 16."""
-        f4, f8 = self.fine(frames)
-        return f4, f8, self.coarse(f8)
-
-    def fine(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Map ``(B, in_width, H, W)`` to features at strides 4 and 8."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(frames))))
-        f4: Tensor = self.res2(x)
-        return f4, self.res3(f4)
-
-    def coarse(self, f8: Tensor) -> Tensor:
-        """Go on from the feature at stride 8 to that at stride 16."""
-        f16: Tensor = self.res4(f8)
-        return f16
+        features = list(known)
+        if not features:
+            features.append(self.res2(self.maxpool(self.relu(self.bn1(self.conv1(frames))))))
+        for stage in (self.res3, self.res4)[len(features) - 1 :]:
+            features.append(stage(features[-1]))
+        return tuple(features)
 
 
 class EfficientNetLite0Trunk(nn.Module):
-    """EfficientNet-Lite0 up to stride 16.
+    """EfficientNet-Lite0 up to stride 16 or 32.
 
     Its weights expect ``(rgb - 127) / 128``; frames arrive ImageNet-normalised, as
     everywhere else, and are converted here.
+
+    Args:
+        strides: How many of the strides 4, 8, 16 and 32 there are features at.
     """
 
     scale: Tensor
     offset: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, strides: int = 3) -> None:
         super().__init__()
-        self.net = EfficientNetLite0()
+        self.net = EfficientNetLite0(strides)
         self.register_load_state_dict_pre_hook(_drop_later_stages)  # type: ignore[no-untyped-call]
-        self.widths: tuple[int, int, int] = self.net.widths
+        self.widths = self.net.widths
         mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
         self.register_buffer("scale", (std * 255 / 128).view(3, 1, 1), persistent=False)
         self.register_buffer("offset", ((mean * 255 - 127) / 128).view(3, 1, 1), persistent=False)
 
-    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Map ``(B, 3, H, W)`` to features at strides 4, 8 and 16."""
-        f4, f8 = self.fine(frames)
-        return f4, f8, self.coarse(f8)
-
-    def fine(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Map ``(B, 3, H, W)`` to features at strides 4 and 8."""
-        return self.net.fine(frames * self.scale + self.offset)
-
-    def coarse(self, f8: Tensor) -> Tensor:
-        """Go on from the feature at stride 8 to that at stride 16."""
-        return self.net.coarse(f8)
+    def forward(self, frames: Tensor, known: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
+        """Map ``(B, 3, H, W)`` to its features, finest first."""
+        return self.net(frames if known else frames * self.scale + self.offset, known)
 
 
 def _drop_later_stages(

@@ -108,6 +108,49 @@ def add_shared(x: Tensor, shared: Tensor) -> Tensor:
     return (x.unflatten(0, (shared.shape[0], -1)) + shared[:, None]).flatten(0, 1)
 
 
+CONTEXT_KERNEL = 7
+"""Side of the kernels that look around at stride 16, in cells."""
+
+
+class ZeroConv2d(nn.Conv2d):
+    """A convolution that starts at zero, so that what it adds to changes nothing at first."""
+
+    def reset_parameters(self) -> None:
+        """Set weight and bias to zero."""
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
+
+
+class ObjectBlock(nn.Module):
+    """Look around a cell, and at the object as a whole.
+
+    Not in the paper. A depthwise convolution with a large kernel and a feed-forward network
+    (ConvNeXt, Liu et al., CVPR 2022), whose hidden layer also gets the mean feature under the
+    object's mask: what a cell has in common with the object decides, also where no cell of the
+    memory resembles it. (Cutie, Cheng et al., CVPR 2024, does it with object queries.) The
+    output starts at zero, so the block starts as the identity.
+
+    Args:
+        width: Channels.
+        expansion: Hidden over outer width.
+    """
+
+    def __init__(self, width: int, *, expansion: int = 3) -> None:
+        super().__init__()
+        self.around = nn.Conv2d(width, width, CONTEXT_KERNEL, padding="same", groups=width)
+        self.widen = nn.Conv2d(width, expansion * width, 1)
+        self.summary = nn.Conv2d(width, expansion * width, 1, bias=False)
+        self.narrow = ZeroConv2d(expansion * width, width, 1)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Add to ``(B, width, h, w)``, given the object's soft mask ``(B, 1, h, w)``."""
+        share = mask / (mask.sum((2, 3), keepdim=True) + 1e-3)
+        mean = (x * share).sum((2, 3), keepdim=True)
+        hidden = functional.relu(self.widen(self.around(x)) + self.summary(mean))
+        out: Tensor = x + self.narrow(hidden)
+        return out
+
+
 class CBAM(nn.Module):
     """Convolutional block attention (Woo et al., ECCV 2018): first channels, then places.
 

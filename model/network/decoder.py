@@ -1,12 +1,13 @@
 """Decoder: from a readout at stride 16 to one logit map per object (paper, section 3.4)."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.network.blocks import ResBlock, SharedPart, UpsampleBlock
+from model.network.blocks import ObjectBlock, ResBlock, SharedPart, UpsampleBlock, ZeroConv2d
 from model.ops.masks import cells_to_masks
 
 PROPAGATED_MARGIN = 0.02
@@ -40,6 +41,8 @@ class Decoder(nn.Module):
         trunk_widths: Key trunk channels at strides 4, 8 and 16.
         widths: Channels at strides 16, 8 and 4.
         kernel: Side of skip and shortcut convolutions: 3 in the paper's network, 1 in lite.
+        object_blocks: Blocks at stride 16 that look around and at the object as a whole, and a
+            gate on the propagated mask's logit; 0: none. They need ``mask_block``.
         mask_block: The readout's last ``2 * mask_block ** 2`` channels are the propagated
             masks of the object and of the others. They join the finest stage, and the
             object's is the base to whose logits the network adds. 0: no such channels.
@@ -48,14 +51,17 @@ class Decoder(nn.Module):
     def __init__(
         self,
         in_width: int,
-        trunk_widths: tuple[int, int, int],
+        trunk_widths: Sequence[int],
         widths: tuple[int, int, int],
         *,
         kernel: int = 3,
         mask_block: int = 0,
+        object_blocks: int = 0,
     ) -> None:
         super().__init__()
         self.mask_block = mask_block
+        self.blocks = nn.ModuleList(ObjectBlock(widths[0]) for _ in range(object_blocks))
+        self.gate = ZeroConv2d(widths[2], 1, 3, padding=1) if object_blocks else None
         self.compress = ResBlock(in_width, widths[0], shortcut_kernel=kernel)
         self.up_16_8 = UpsampleBlock(trunk_widths[1], widths[0], widths[1], kernel=kernel)
         self.up_8_4 = UpsampleBlock(
@@ -104,14 +110,19 @@ class Decoder(nn.Module):
         """Do the work of each object; arguments and result as ``forward``."""
         objects = refined.shape[1]
         first = SharedPart(image.shortcut, image.hidden)
-        x = self.up_16_8(self.compress(refined.flatten(0, 1), first), image.skip8)
+        x = self.compress(refined.flatten(0, 1), first)
         if self.mask_block:
             masks = self._propagated(readout)
-            x = self.up_8_4(x, image.skip4, masks)
-            base = masks[:, :1].clamp(PROPAGATED_MARGIN, 1 - PROPAGATED_MARGIN)
-            logits = self.pred(functional.relu(x)) + torch.logit(base)
+            own = functional.avg_pool2d(masks[:, :1], self.mask_block)
+            for block in self.blocks:
+                x = block(x, own)
+            x = functional.relu(self.up_8_4(self.up_16_8(x, image.skip8), image.skip4, masks))
+            base = torch.logit(masks[:, :1].clamp(PROPAGATED_MARGIN, 1 - PROPAGATED_MARGIN))
+            kept = base if self.gate is None else (1 + self.gate(x)) * base
+            logits = self.pred(x) + kept
         else:
-            logits = self.pred(functional.relu(self.up_8_4(x, image.skip4)))
+            x = self.up_8_4(self.up_16_8(x, image.skip8), image.skip4)
+            logits = self.pred(functional.relu(x))
         logits = functional.interpolate(
             logits, scale_factor=4.0, mode="bilinear", align_corners=False
         )

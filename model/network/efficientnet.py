@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 up to stride 16, as timm's ``tf_efficientnet_lite0`` computes it.
+"""EfficientNet-Lite0 up to stride 32, as timm's ``tf_efficientnet_lite0`` computes it.
 
 Our own hundred lines because timm imports torchvision, and that torch's compiler: 165 MB and
 two seconds in every run. Names and order of the parameters are timm's, so that the published
@@ -6,7 +6,8 @@ weights fit; a test compares both networks.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -24,45 +25,47 @@ STAGES = (
     (2, 5, 2, 6, 40),
     (3, 3, 2, 6, 80),
     (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
 )
-"""Lite0 has two more stages, at stride 32, which nothing here looks at."""
 
-FEATURES = (1, 2, 4)
-"""The stages that end the strides 4, 8 and 16."""
+FEATURES = (1, 2, 4, 6)
+"""The stages that end the strides 4, 8, 16 and 32."""
 
 
 class EfficientNetLite0(nn.Module):
-    """Five stages of inverted residuals; ReLU6, no squeeze and excitation.
+    """Stages of inverted residuals; ReLU6, no squeeze and excitation.
+
+    Args:
+        strides: How many of the strides 4, 8, 16 and 32 there are features at.
 
     Attributes:
-        widths: Channels of the features at strides 4, 8 and 16.
+        widths: Channels of these features.
     """
 
-    widths = (STAGES[FEATURES[0]][4], STAGES[FEATURES[1]][4], STAGES[FEATURES[2]][4])
-
-    def __init__(self) -> None:
+    def __init__(self, strides: int = 3) -> None:
         super().__init__()
+        self._ends = FEATURES[:strides]
+        self.widths = tuple(STAGES[end][4] for end in self._ends)
         self.conv_stem = SameConv2d(3, STEM_WIDTH, 3, stride=2)
         self.bn1 = nn.BatchNorm2d(STEM_WIDTH, eps=BATCH_NORM_EPS)
-        self.blocks = nn.Sequential(*_stages())
+        self.blocks = nn.Sequential(*islice(_stages(), self._ends[-1] + 1))
         self.apply(_initialise)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Map ``(B, 3, H, W)`` to features at strides 4, 8 and 16."""
-        f4, f8 = self.fine(x)
-        return f4, f8, self.coarse(f8)
+    def forward(self, x: Tensor, known: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
+        """Map ``(B, 3, H, W)`` to its features, finest first.
 
-    def fine(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map ``(B, 3, H, W)`` to features at strides 4 and 8."""
-        x = functional.relu6(self.bn1(self.conv_stem(x)), inplace=True)
-        f4: Tensor = self.blocks[: FEATURES[0] + 1](x)
-        f8: Tensor = self.blocks[FEATURES[0] + 1 : FEATURES[1] + 1](f4)
-        return f4, f8
-
-    def coarse(self, f8: Tensor) -> Tensor:
-        """Map ``(B, C_8, h, w)`` to the feature at stride 16."""
-        f16: Tensor = self.blocks[FEATURES[1] + 1 :](f8)
-        return f16
+        Args:
+            x: Scaled as the weights expect.
+            known: The finest of the features, where somebody has them already.
+        """
+        features = list(known)
+        if not features:
+            x = functional.relu6(self.bn1(self.conv_stem(x)), inplace=True)
+            features.append(self.blocks[: self._ends[0] + 1](x))
+        for before, end in list(pairwise(self._ends))[len(features) - 1 :]:
+            features.append(self.blocks[before + 1 : end + 1](features[-1]))
+        return tuple(features)
 
 
 class SameConv2d(nn.Conv2d):

@@ -1,6 +1,7 @@
 """Key and value encoders (paper, section 3.2)."""
 
 import math
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -8,7 +9,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.network.backbones import ResNetTrunk, Trunk
-from model.network.blocks import FeatureFusion, ResBlock, add_shared, channels, convolve_part
+from model.network.blocks import (
+    CONTEXT_KERNEL,
+    FeatureFusion,
+    ResBlock,
+    ZeroConv2d,
+    add_shared,
+    channels,
+    convolve_part,
+)
 from model.ops.masks import masks_to_cells, others
 from model.types import KeyFeatures
 
@@ -23,8 +32,7 @@ class KeyEncoder(nn.Module):
     """Encoder of a frame's features, which all objects share.
 
     Args:
-        trunk: Backbone with features at strides 4, 8 and 16.
-        trunk_width: Its channels at stride 16.
+        trunk: Backbone with features at strides 4, 8 and 16, and 32 for a context.
         key_width: C_k.
         local_key_width: C_k', or ``None`` without refinement.
         query_value_width: Channels of the feature that joins the readout in the decoder.
@@ -32,12 +40,13 @@ class KeyEncoder(nn.Module):
         position_keys: Two of the key's channels are the cell's row and column, so that
             similarity falls with the distance in the picture. How fast is learned.
         kernel: Side of the key projection's kernel.
+        context_width: Channels of an ``ImageContext`` on the trunk's stride-32 feature, which
+            adds to local key and query value; 0: the network has none.
     """
 
     def __init__(
         self,
         trunk: Trunk,
-        trunk_width: int,
         *,
         key_width: int,
         local_key_width: int | None,
@@ -45,35 +54,82 @@ class KeyEncoder(nn.Module):
         unit_keys: bool,
         position_keys: bool = False,
         kernel: int = 3,
+        context_width: int = 0,
     ) -> None:
         super().__init__()
         self.trunk = trunk
+        trunk_width = trunk.widths[2]
         seen_width = key_width - 2 if position_keys else key_width
         self.key = nn.Conv2d(trunk_width, seen_width, kernel, padding=kernel // 2)
         self.local_key = (
             nn.Conv2d(trunk_width, local_key_width, 3, padding=1) if local_key_width else None
         )
         self.query_value = nn.Conv2d(trunk_width, query_value_width, 3, padding=1)
+        self.context = (
+            ImageContext(trunk.widths[2:], context_width, (local_key_width or 0, query_value_width))
+            if context_width
+            else None
+        )
         # With keys of length s, similarity is 2 s^2 cos / sqrt(C_k) plus a constant.
         length = math.sqrt(math.sqrt(key_width) / (2 * COSINE_TEMPERATURE))
         self.key_length = nn.Parameter(torch.tensor(length)) if unit_keys else None
         scale = math.sqrt(math.sqrt(key_width) / 2) / POSITION_SIGMA
         self.position_scale = nn.Parameter(torch.tensor(scale)) if position_keys else None
 
-    def forward(self, frames: Tensor, fine: tuple[Tensor, Tensor] | None = None) -> KeyFeatures:
+    def forward(self, frames: Tensor, known: Sequence[Tensor] = ()) -> KeyFeatures:
         """Encode ``(B, 3, H, W)`` normalised frames, H and W multiples of 16.
 
-        ``fine`` is what ``trunk.fine`` makes of them, where somebody has it already.
+        ``known`` are the finest of the trunk's features, where somebody has them already.
         """
-        f4, f8 = self.trunk.fine(frames) if fine is None else fine
-        f16 = self.trunk.coarse(f8)
+        f4, f8, f16, *deep = self.trunk(frames, known)
         key = self.key(f16)
         if self.key_length is not None:
             key = functional.normalize(key, dim=1) * self.key_length
         if self.position_scale is not None:
             key = torch.cat((key, _positions(key) * self.position_scale), dim=1)
         local_key = None if self.local_key is None else self.local_key(f16)
-        return KeyFeatures(key, local_key, self.query_value(f16), f16, f8, f4)
+        query_value = self.query_value(f16)
+        if self.context is not None:
+            for_local_key, for_query_value = self.context(f16, deep[0])
+            local_key = None if local_key is None else local_key + for_local_key
+            query_value = query_value + for_query_value
+        return KeyFeatures(key, local_key, query_value, f16, f8, f4)
+
+
+class ImageContext(nn.Module):
+    """What things are, from the trunk's last stage, seen wider than a key sees.
+
+    Not in the paper. The paper's trunk is cut at stride 16; the stages behind it were trained to
+    say what a picture shows, and cost little at stride 32. Their feature joins the stride-16 one
+    as in a feature pyramid (Lin et al., CVPR 2017) and is looked at in a wide neighbourhood.
+    Its output starts at zero, so a network that gets a context gives what it gave before.
+
+    Args:
+        trunk_widths: Channels of the trunk at strides 16 and 32.
+        width: Channels inside.
+        out_widths: Channels of its two outputs.
+    """
+
+    def __init__(
+        self, trunk_widths: Sequence[int], width: int, out_widths: tuple[int, int]
+    ) -> None:
+        super().__init__()
+        self.out_widths = out_widths
+        self.lateral = nn.Conv2d(trunk_widths[0], width, 1)
+        self.deep = nn.Conv2d(trunk_widths[1], width, 1)
+        self.around = nn.Conv2d(width, width, CONTEXT_KERNEL, padding="same", groups=width)
+        self.mix = nn.Conv2d(width, width, 1)
+        self.out = ZeroConv2d(width, sum(out_widths), 1)
+
+    def forward(self, f16: Tensor, f32: Tensor) -> tuple[Tensor, Tensor]:
+        """Map ``(B, C_16, h, w)`` and ``(B, C_32, h / 2, w / 2)`` to the two outputs at h, w."""
+        deep = functional.interpolate(
+            self.deep(f32), size=f16.shape[-2:], mode="bilinear", align_corners=False
+        )
+        x = functional.relu(self.lateral(f16) + deep)
+        x = x + functional.relu(self.mix(self.around(x)))
+        first, second = self.out(x).split(self.out_widths, dim=1)
+        return first, second
 
 
 def _positions(x: Tensor) -> Tensor:
@@ -126,7 +182,7 @@ class TrunkValueEncoder(nn.Module):
         masks = torch.stack((probs, others(probs)), dim=2)  # (B, K, 2, H, W)
         images = frames[:, None].expand(-1, objects, -1, -1, -1)
         x = torch.cat((images, masks), dim=2).flatten(0, 1)
-        _, _, value = self.trunk(x)
+        *_, value = self.trunk(x)
         return self.fuser(value, features.f16).unflatten(0, (batch, objects))
 
 
@@ -144,9 +200,7 @@ class SharedValueEncoder(nn.Module):
 
     looks_at_frames = False
 
-    def __init__(
-        self, trunk_widths: tuple[int, int, int], learned_width: int, *, block: int
-    ) -> None:
+    def __init__(self, trunk_widths: Sequence[int], learned_width: int, *, block: int) -> None:
         super().__init__()
         self.block = block
         self.width = learned_width + 2 * block * block

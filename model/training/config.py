@@ -208,8 +208,8 @@ class OptimiserConfig:
         trunk_rate: Learning rate of the trunks over ``rate``.
         freeze_trunk: Steps for which the trunks stay as they are. Their part of the backward
             pass costs nothing meanwhile.
-        freeze_stride: Layers of the key trunk up to this stride never change: 1 (none), 2, 4
-            or 8. Their edges and textures serve every task, and most of the trunk's backward
+        freeze_stride: Layers of the key trunk up to this stride never change: 1 (none), 2, 4,
+            8 or 16. Their edges and textures serve every task, and most of the trunk's backward
             pass is theirs: of what training the trunk of pcvos-lite adds to a step, 4 saves
             half and 8 two thirds, and 8 still trains nine tenths of its weights.
         weight_decay: Weight decay.
@@ -251,8 +251,8 @@ class OptimiserConfig:
             value = getattr(self, name)
             _require(value >= 0, f"optimiser.{name} must be at least 0, got {value}")
         _require(
-            self.freeze_stride in (1, 2, 4, 8),
-            f"optimiser.freeze_stride must be 1, 2, 4 or 8, got {self.freeze_stride}",
+            self.freeze_stride in (1, 2, 4, 8, 16),
+            f"optimiser.freeze_stride must be 1, 2, 4, 8 or 16, got {self.freeze_stride}",
             "trunk_rate = 0 freezes the whole trunk",
         )
         _require(0 <= self.ema < 1, f"optimiser.ema must be 0 to below 1, got {self.ema}")

@@ -17,6 +17,35 @@ from model.errors import WeightsError
 from model.network.backbones import EfficientNetLite0Trunk
 
 
+def extended(
+    checkpoint: Checkpoint, config: PCVOSConfig, trunk_state: Mapping[str, Tensor], *, seed: int = 0
+) -> Checkpoint:
+    """Return weights of a larger shape that give what a checkpoint gives.
+
+    Args:
+        checkpoint: Weights without context, or whatever else ``config`` has and they lack.
+        config: The larger shape; it adds parts that start at zero.
+        trunk_state: As ``training_free`` takes it; fills the trunk's stages that they lack.
+        seed: Of the new parts.
+
+    Raises:
+        WeightsError: If the weights hold something that the larger shape has no place for.
+    """
+    torch.manual_seed(seed)
+    model = build_pcvos(config)
+    trunk = model.key_encoder.trunk
+    if isinstance(trunk, EfficientNetLite0Trunk):
+        with torch.no_grad():
+            load_imagenet_trunk(trunk, trunk_state)
+    try:
+        unknown = model.load_state_dict(checkpoint.state, strict=False).unexpected_keys
+    except RuntimeError as error:
+        raise WeightsError(f"the weights do not fit {config.name}: {error}") from error
+    if unknown:
+        raise WeightsError(f"the weights do not fit {config.name}: it has no {unknown[0]}")
+    return Checkpoint(config, model.state_dict(), {"source": f"extended {checkpoint.sha256}"})
+
+
 @torch.inference_mode()
 def training_free(
     config: PCVOSConfig,

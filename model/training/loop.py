@@ -13,7 +13,7 @@ from model.build import build_pcvos, build_prompt_segmenter
 from model.config import PCVOSConfig, PromptConfig
 from model.data.sample import Problem, TrainingBatch
 from model.errors import ConfigError, WeightsError
-from model.inference.engine import OnnxFineTrunk, onnxruntime_version
+from model.inference.engine import OnnxTrunk, onnxruntime_version
 from model.network.prompt import PromptSegmenter
 from model.ops.timing import StageClock
 from model.pcvos import PCVOS
@@ -343,23 +343,27 @@ def _trainer(
         clip_supervision=config.loss.clip_supervision,
         damage=config.samples.damage,
         free_clips=config.samples.free_clips,
-        fine=_frozen_layers(model, config, device),
+        known=_frozen_layers(model, config, device),
         clock=clock,
     )
 
 
-def _frozen_layers(model: PCVOS, config: TrainConfig, device: torch.device) -> OnnxFineTrunk | None:
+def _frozen_layers(model: PCVOS, config: TrainConfig, device: torch.device) -> OnnxTrunk | None:
     """Return ONNX Runtime's stand-in for layers that never change, or ``None``.
 
     With lite's trunk frozen up to stride 8, the key encoder's forward pass takes about half the
     time that it takes in torch (docs/training.md).
     """
-    never_changes = config.optimiser.freeze_stride >= 8 or config.optimiser.trunk_rate == 0
-    if not (config.run.frozen_engine and never_changes and device.type == "cpu"):
+    trunk = model.key_encoder.trunk
+    if config.optimiser.trunk_rate == 0:
+        features = len(trunk.widths)
+    elif config.optimiser.freeze_stride >= 8:
+        features = {8: 2, 16: 3}[config.optimiser.freeze_stride]
+    else:
         return None
-    if onnxruntime_version() is None:
+    if not config.run.frozen_engine or device.type != "cpu" or onnxruntime_version() is None:
         return None
-    return OnnxFineTrunk(model.key_encoder.trunk, threads=torch.get_num_threads())
+    return OnnxTrunk(trunk, features, threads=torch.get_num_threads())
 
 
 def _half_precision(device: torch.device) -> torch.dtype | None:

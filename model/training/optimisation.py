@@ -16,6 +16,8 @@ STRIDES = {
     "key_encoder.trunk.net.blocks.0.": 2,
     "key_encoder.trunk.net.blocks.1.": 4,
     "key_encoder.trunk.net.blocks.2.": 8,
+    "key_encoder.trunk.net.blocks.5.": 32,
+    "key_encoder.trunk.net.blocks.6.": 32,
     "key_encoder.trunk.conv1.": 2,
     "key_encoder.trunk.bn1.": 2,
     "key_encoder.trunk.res2.": 4,

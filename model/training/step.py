@@ -82,7 +82,7 @@ class ClipTrainer(nn.Module):
         clip_supervision: Train on the dice loss too.
         damage: Chance that a predicted mask is damaged before it is remembered.
         free_clips: The first so many clips run free; see ``SampleConfig``.
-        fine: Runs the key trunk up to stride 8 in its stead, where those layers never change.
+        known: Returns the finest features of the key trunk, whose layers never change.
         clock: Is charged with the stages.
     """
 
@@ -94,7 +94,7 @@ class ClipTrainer(nn.Module):
         clip_supervision: bool,
         damage: float = 0.0,
         free_clips: int = 0,
-        fine: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
+        known: Callable[[Tensor], tuple[Tensor, ...]] | None = None,
         clock: StageClock | None = None,
     ) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class ClipTrainer(nn.Module):
         self.clip_supervision = clip_supervision
         self.damage = damage
         self.free_clips = free_clips
-        self.fine = fine
+        self.known = known
         self.clock = clock or StageClock()
 
     def forward(
@@ -161,14 +161,9 @@ class ClipTrainer(nn.Module):
         frames = torch.cat(list(parts))
         if frames.device.type == "cpu" or frames.is_cuda:
             frames = frames.contiguous(memory_format=torch.channels_last)
-        fine = None
-        if self.fine is not None:
-            f4, f8 = self.fine(frames)
-            fine = (
-                f4.contiguous(memory_format=torch.channels_last),
-                f8.contiguous(memory_format=torch.channels_last),
-            )
-        return _split(self.model.encode_key(frames, fine), [len(part) for part in parts])
+        known = self.known(frames) if self.known is not None else ()
+        known = tuple(x.contiguous(memory_format=torch.channels_last) for x in known)
+        return _split(self.model.encode_key(frames, known), [len(part) for part in parts])
 
     def _group(
         self,

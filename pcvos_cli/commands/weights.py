@@ -75,6 +75,32 @@ def initial_weights(
     _save(training_free(PCVOS_LITE, read_tensors(trunk), pictures()), out, json=json)
 
 
+def extend_weights(
+    weights: Annotated[
+        Path, typer.Argument(metavar="FILE", help="pcvos-lite weights of an earlier shape.")
+    ],
+    trunk: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE.pth",
+            help="ImageNet weights of EfficientNet-Lite0, for the stages that FILE lacks.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.safetensors")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Give weights the parts that pcvos-lite got later; masks stay as they are until trained."""
+    console.configure(debug=debug)
+    _check_target(out, overwrite=overwrite)
+    from model.checkpoint import load_checkpoint, read_tensors
+    from model.config import PCVOS_LITE
+    from model.training.initial import extended
+
+    _save(extended(load_checkpoint(weights), PCVOS_LITE, read_tensors(trunk)), out, json=json)
+
+
 def average_weights(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="Weights of one architecture.")

@@ -13,7 +13,7 @@ def pair() -> tuple[EfficientNetLite0, nn.Module]:
     """Return our network and timm's with the same random weights and statistics."""
     torch.manual_seed(0)
     theirs = timm.create_model(
-        "tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=(1, 2, 3)
+        "tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=(1, 2, 3, 4)
     )
     for module in theirs.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -23,7 +23,7 @@ def pair() -> tuple[EfficientNetLite0, nn.Module]:
             assert module.running_var is not None
             nn.init.normal_(module.running_mean, std=0.3)
             nn.init.uniform_(module.running_var, 0.5, 2)
-    ours = EfficientNetLite0()
+    ours = EfficientNetLite0(4)
     state = {n: t for n, t in theirs.state_dict().items() if n in ours.state_dict()}
     ours.load_state_dict(state)
     return ours.eval(), theirs.eval()
@@ -35,9 +35,29 @@ def test_features_are_timms_to_the_bit(size: tuple[int, int]) -> None:
     frames = torch.randn(2, 3, *size)
     with torch.no_grad():
         found, expected = ours(frames), theirs(frames)
-    assert len(found) == len(expected) == 3
+    assert len(found) == len(expected) == 4
     assert [f.shape[1] for f in found] == list(ours.widths)
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@torch.no_grad()
+def test_features_that_are_known_are_not_made_again() -> None:
+    ours, _ = pair()
+    frames = torch.randn(2, 3, 64, 96)
+    every = ours(frames)
+    for count in range(1, 5):
+        found = ours(frames * float("nan"), every[:count])
+        assert all(torch.equal(a, b) for a, b in zip(found, every, strict=True))
+
+
+@torch.no_grad()
+def test_fewer_strides_are_the_first_ones() -> None:
+    ours, _ = pair()
+    three = EfficientNetLite0(3)
+    three.load_state_dict({n: ours.state_dict()[n] for n in three.state_dict()})
+    three.eval()
+    frames = torch.randn(1, 3, 64, 64)
+    assert all(torch.equal(a, b) for a, b in zip(three(frames), ours(frames), strict=False))
 
 
 def test_gradients_are_timms() -> None:

@@ -1,5 +1,6 @@
 """Weights before training: they propagate masks, whatever the trunk sees."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,13 @@ import timm
 import torch
 from PIL import Image
 
-from model.checkpoint import load_checkpoint, model_from
+from model.build import build_pcvos
+from model.checkpoint import Checkpoint, load_checkpoint, model_from
 from model.config import PCVOS_LITE, PCVOS_R50, InferenceConfig
 from model.errors import WeightsError
 from model.inference.clips import iter_clips
 from model.inference.segmenter import ClipSegmenter
-from model.training.initial import principal_components, training_free
+from model.training.initial import extended, principal_components, training_free
 from model.types import ReferenceMask
 from tests.support.cli import pcvos
 
@@ -47,6 +49,31 @@ def test_the_same_input_gives_the_same_weights() -> None:
     one = training_free(PCVOS_LITE, random_trunk(), frames).state
     two = training_free(PCVOS_LITE, random_trunk(), frames).state
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_extended_weights_give_what_they_gave_until_they_are_trained(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    small = build_pcvos(replace(PCVOS_LITE, context=None))
+    old = Checkpoint(small.config, small.state_dict(), {})
+    new = model_from(extended(old, PCVOS_LITE, random_trunk()))
+    frames = torch.randn(2, 3, 64, 96)
+    with torch.inference_mode():
+        before, after = small.encode_key(frames), new.encode_key(frames)
+        torch.testing.assert_close(before.key, after.key)
+        readout = torch.rand(2, 1, small.value_encoder.width, 4, 6)
+        logits = [
+            model.decoder(readout, readout, f.query_value, f.f8, f.f4)
+            for model, f in ((small, before), (new, after))
+        ]
+    torch.testing.assert_close(*logits, atol=1e-4, rtol=1e-4)
+    deepest = new.state_dict()["key_encoder.trunk.net.blocks.6.0.conv_pwl.weight"]
+    assert any(torch.equal(deepest, t) for t in random_trunk().values())
+
+
+def test_extended_weights_must_have_a_place_for_all_that_there_was() -> None:
+    foreign = Checkpoint(PCVOS_LITE, {"nowhere": torch.zeros(1)}, {})
+    with pytest.raises(WeightsError, match="it has no nowhere"):
+        extended(foreign, PCVOS_LITE, random_trunk())
 
 
 def test_components_keep_the_most_variance_and_are_orthonormal() -> None:
