@@ -70,7 +70,7 @@ class MixedDataset(Dataset[TrainingSample]):
 
     @property
     def problems(self) -> list[Problem]:
-        """What was skipped when the sources were opened."""
+        """Items that were skipped when the sources were opened."""
         return [problem for part in self.ingredients for problem in part.source.problems]
 
     def __getitem__(self, position: int) -> TrainingSample:

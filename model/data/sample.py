@@ -1,4 +1,4 @@
-"""What passes from the data to the trainer: one sample, one batch, and what was skipped."""
+"""Samples, batches and skipped items: they pass from the data to the trainer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

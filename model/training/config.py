@@ -21,7 +21,7 @@ def _require(condition: bool, message: str, hint: str | None = None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SampleConfig:
-    """What one sample is and how the network goes through it (paper, section 3.6, table 2).
+    """Shape of a sample, and how the network goes through it (paper, section 3.6, table 2).
 
     Attributes:
         frames: Frames in a sample, the reference included (``NF`` in table 2).
@@ -296,7 +296,7 @@ class ValidationConfig:
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """What does not change the result, or only its rounding: saving, speed, reporting.
+    """Settings that change the result by no more than rounding: saving, speed, reporting.
 
     Attributes:
         save_every: Steps between two checkpoints: what a kill can cost.

@@ -1,4 +1,4 @@
-"""What a training tells whoever follows it, and how it ends."""
+"""Followers of a training, and its final report."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

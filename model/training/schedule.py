@@ -1,4 +1,4 @@
-"""What changes over a training, as functions of the step alone, so that a resumed run agrees."""
+"""Schedules as functions of the step alone, so that a resumed run agrees."""
 
 import math
 

@@ -64,5 +64,8 @@ def _object_crops(config: TrainConfig) -> MixedDataset:
     size = (config.samples.crop, config.samples.crop)
     if not config.data.sets:
         raise InputError("stage prompt has no data", hint="give --data FOLDER")
-    crops = [Ingredient(ObjectCrops(Path(root), size)) for root in config.data.sets]
+    crops = [
+        Ingredient(ObjectCrops(Path(folder), size), weight=weight)
+        for folder, weight in config.data.weighted_sets
+    ]
     return MixedDataset(crops, seed=config.seed, length=config.steps * config.batch)

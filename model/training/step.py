@@ -35,7 +35,7 @@ FREE_SETTINGS = replace(TRAINING_SETTINGS, top_k=InferenceConfig().top_k)
 
 @dataclass(frozen=True, slots=True)
 class BatchLosses:
-    """What a batch cost.
+    """Losses of a batch.
 
     Attributes:
         total: Scalar with a gradient: cross-entropy, and dice where it is on.
@@ -54,7 +54,7 @@ class BatchLosses:
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What a step did, as plain numbers.
+    """Result of a step, as plain numbers.
 
     Attributes:
         loss: Total.

@@ -52,7 +52,7 @@ class TruthSequence:
 
 @dataclass(frozen=True, slots=True)
 class TruthDataset:
-    """What predictions are scored against.
+    """A data set's true masks, which predictions are scored against.
 
     Attributes:
         name: As ``--dataset`` takes it.

@@ -1,4 +1,4 @@
-"""What a score stands for, in words: it is printed beside every one."""
+"""The protocol of a score, in words: it is printed beside every score."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a measurement found: dataclasses, and the JSON, CSV and tables made of them."""
+"""Scores of a folder of predictions, and the JSON, CSV and tables made of them."""
 
 import csv
 import io

@@ -27,7 +27,7 @@ class FrameTask:
 
 @dataclass(frozen=True, slots=True)
 class FrameScore:
-    """What one pair of masks gives.
+    """Scores of one pair of masks.
 
     Attributes:
         size: ``(height, width)``.

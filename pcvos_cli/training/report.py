@@ -1,4 +1,4 @@
-"""What a training shows while it runs and leaves behind: bar, TensorBoard, pictures, curves."""
+"""Progress and results of a training: bar, TensorBoard, pictures, curves."""
 
 import json
 import time

@@ -19,7 +19,7 @@ OUTCOME = (
     "curves.png",
     "samples.png",
 )
-"""What a run leaves, TensorBoard's files aside."""
+"""Files that a run leaves, TensorBoard's aside."""
 
 _LOCK = ".pcvos.lock"
 

@@ -1,4 +1,4 @@
-"""What happens in synthetic scenes; free of torch and OpenCV, as every setting is."""
+"""How often things happen in synthetic scenes; free of torch and OpenCV, as every setting is."""
 
 from dataclasses import dataclass, fields
 
