@@ -14,11 +14,10 @@ from pcvos_cli.benchmarking.ablation_tables import (
     AblationReport,
     AblationRow,
 )
-from pcvos_cli.benchmarking.accuracy import AccuracyMeter, accuracy_protocol
+from pcvos_cli.benchmarking.accuracy import accuracy_protocol, measure_accuracy
 from pcvos_cli.benchmarking.clip import BenchmarkSettings
 from pcvos_cli.benchmarking.machine import describe_machine
 from pcvos_cli.benchmarking.measure import measure_model, with_interval
-from pcvos_cli.benchmarking.report import Spread
 from pcvos_cli.benchmarking.training_scheme import read_scheme
 from pcvos_cli.run.plan import choose_device
 from pcvos_cli.run.settings import SegmentSettings
@@ -142,53 +141,39 @@ def run_ablation(
     settings: BenchmarkSettings,
     rows: Sequence[PreparedRow],
     truth: TruthDataset,
+    masks: Path,
     *,
-    keep: Path | None = None,
     on_cell: Callable[[str, AblationCell], None] = lambda *_: None,
     on_sequence: Callable[[str, int, int], None] = lambda *_: None,
 ) -> AblationReport:
     """Measure speed and accuracy of every row at every clip length.
 
-    Rows with the same weights that differ in progressive matching alone are one and the
-    same where a clip ends before it would begin (``F >= L``), and are measured once there.
+    Rows with the same weights that differ in progressive matching alone have the same masks
+    where a clip ends before it would begin (``F >= L``), which are made once.
 
     Args:
         settings: The clip that speed is measured on, clip lengths, repeats.
         rows: At least one.
         truth: The data set that accuracy is measured on.
-        keep: As for ``AccuracyMeter``.
+        masks: As for ``measure_accuracy``; likewise ``on_sequence``.
         on_cell: Called with a row's name and a cell when it is done.
-        on_sequence: As for ``AccuracyMeter``.
+        on_sequence: Called before a sequence is segmented.
 
     Raises:
-        PCVOSError: As ``run_benchmark``, ``segment_dataset`` and ``score_dataset``.
+        PCVOSError: As ``run_benchmark`` and ``measure_accuracy``.
     """
-    meter = AccuracyMeter(truth, keep=keep, on_sequence=on_sequence)
-    speeds: dict[tuple[str, bool, int], Spread] = {}
-    protocol: dict[str, Any] = {}
     with cpu_threads(settings.segment.threads):
         machine = describe_machine(choose_device(settings.segment.device, amp=settings.segment.amp))
+    protocol: dict[str, Any] = {}
     finished = []
     for prepared in rows:
-        row = prepared.row
-        within = prepared.settings.inference.within
-        choices, keys = [], []
-        for interval in settings.intervals:
-            choices.append(with_interval(prepared.settings, interval))
-            progressive = row.pmm and within is not None and within < interval
-            keys.append((row.weights_sha256, progressive, interval))
-        missing = {
-            key: chosen for key, chosen in zip(keys, choices, strict=True) if key not in speeds
-        }
-        if missing:
-            clip = replace(settings, segment=prepared.settings)
-            found, taken = measure_model(clip, list(missing.values()))
-            speeds.update(zip(missing, found, strict=True))
-            protocol = {name: value for name, value in taken.items() if name not in PER_ROW}
+        choices = [with_interval(prepared.settings, interval) for interval in settings.intervals]
+        speeds, taken = measure_model(replace(settings, segment=prepared.settings), choices)
+        protocol = {name: value for name, value in taken.items() if name not in PER_ROW}
         cells = []
-        for key, chosen in zip(keys, choices, strict=True):
-            cell = AblationCell(chosen.inference.interval, speeds[key], meter.measure(chosen))
-            cells.append(cell)
-            on_cell(row.name, cell)
-        finished.append(replace(row, cells=tuple(cells)))
+        for chosen, fps in zip(choices, speeds, strict=True):
+            accuracy = measure_accuracy(truth, chosen, masks, on_sequence=on_sequence)
+            cells.append(AblationCell(chosen.inference.interval, fps, accuracy))
+            on_cell(prepared.row.name, cells[-1])
+        finished.append(replace(prepared.row, cells=tuple(cells)))
     return AblationReport(protocol | accuracy_protocol(truth), machine, tuple(finished))

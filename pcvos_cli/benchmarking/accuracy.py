@@ -2,17 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from model.errors import ConfigError
 from pcvos_cli.benchmarking.measure import with_interval
 from pcvos_cli.benchmarking.report import Accuracy, BenchmarkReport
-from pcvos_cli.files import make_directory
 from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.scoring.layouts import TruthDataset
 from pcvos_cli.scoring.parallel import available_cores
@@ -46,8 +43,8 @@ def add_accuracy(
     report: BenchmarkReport,
     truth: TruthDataset,
     settings: SegmentSettings,
+    masks: Path,
     *,
-    keep: Path | None = None,
     on_accuracy: Callable[[int, Accuracy], None] = lambda *_: None,
     on_sequence: Callable[[str, int, int], None] = lambda *_: None,
 ) -> BenchmarkReport:
@@ -57,17 +54,17 @@ def add_accuracy(
         report: The speeds.
         truth: The data set.
         settings: As they were for ``report``.
-        keep: As for ``AccuracyMeter``.
+        masks: As for ``measure_accuracy``; likewise ``on_sequence``.
         on_accuracy: Called with L and its accuracy.
-        on_sequence: Called with name, number and count before a sequence is segmented.
+        on_sequence: Called before a sequence is segmented.
 
     Raises:
-        PCVOSError: As ``segment_dataset`` and ``score_dataset``.
+        PCVOSError: As ``measure_accuracy``.
     """
-    meter = AccuracyMeter(truth, keep=keep, on_sequence=on_sequence)
     scores: dict[int, Accuracy] = {}
     for interval in dict.fromkeys(m.interval for m in report.measurements):
-        scores[interval] = meter.measure(with_interval(settings, interval))
+        chosen = with_interval(settings, interval)
+        scores[interval] = measure_accuracy(truth, chosen, masks, on_sequence=on_sequence)
         on_accuracy(interval, scores[interval])
     measurements = tuple(replace(m, accuracy=scores[m.interval]) for m in report.measurements)
     protocol = {**report.protocol, **accuracy_protocol(truth)}
@@ -83,69 +80,43 @@ def accuracy_protocol(truth: TruthDataset) -> dict[str, Any]:
     }
 
 
-class AccuracyMeter:
-    """Segments a data set with several settings and scores each.
-
-    Settings that give the same masks are segmented once: progressive matching, for one,
-    does nothing where a clip ends before it would begin.
+def measure_accuracy(
+    truth: TruthDataset,
+    settings: SegmentSettings,
+    masks: Path,
+    *,
+    on_sequence: Callable[[str, int, int], None] = lambda *_: None,
+) -> Accuracy:
+    """Segment a data set and score it.
 
     Args:
         truth: The data set.
-        keep: Folder for the masks, in which a later run goes on, sequence by sequence, and
-            in which masks of ``pcvos evaluate --output`` are found; ``None`` keeps none.
+        settings: How to segment.
+        masks: Folder of folders of masks. One whose settings give the same masks is gone on with,
+            sequence by sequence; ``pcvos evaluate --output`` makes such folders too.
         on_sequence: Called with name, number and count before a sequence is segmented.
+
+    Raises:
+        PCVOSError: As ``segment_dataset`` and ``score_dataset``.
     """
-
-    def __init__(
-        self,
-        truth: TruthDataset,
-        *,
-        keep: Path | None = None,
-        on_sequence: Callable[[str, int, int], None] = lambda *_: None,
-    ) -> None:
-        self._truth = truth
-        self._keep = keep
-        self._on_sequence = on_sequence
-        self._measured: list[tuple[dict[str, Any], Accuracy]] = []
-
-    def measure(self, settings: SegmentSettings) -> Accuracy:
-        """Return the accuracy with some settings.
-
-        Raises:
-            PCVOSError: As ``segment_dataset`` and ``score_dataset``.
-        """
-        making = describe_making(self._truth, settings)
-        for known, accuracy in self._measured:
-            if makes_the_same(known, making):
-                return accuracy
-        with _folder_for(making, self._keep) as folder:
-            segment_dataset(
-                self._truth,
-                folder,
-                settings,
-                overwrite=False,
-                on_sequence=self._on_sequence,
-                on_frames=lambda _: None,
-            )
-            series = score_dataset(self._truth, folder, jobs=available_cores())
-            report = make_report(self._truth, series, {})
-        overall = report.overall
-        accuracy = Accuracy(overall.JF_mean, overall.J.mean, overall.F.mean, report.groups.get("G"))
-        self._measured.append((making, accuracy))
-        return accuracy
+    folder = _folder_for(describe_making(truth, settings), masks)
+    segment_dataset(
+        truth,
+        folder,
+        settings,
+        overwrite=False,
+        on_sequence=on_sequence,
+        on_frames=lambda _: None,
+    )
+    report = make_report(truth, score_dataset(truth, folder, jobs=available_cores()), {})
+    overall = report.overall
+    return Accuracy(overall.JF_mean, overall.J.mean, overall.F.mean, report.groups.get("G"))
 
 
-@contextmanager
-def _folder_for(making: dict[str, Any], keep: Path | None) -> Iterator[Path]:
-    """Give the folder of the masks: a temporary one, or the one in ``keep`` that has them."""
-    if keep is None:
-        with TemporaryDirectory(prefix="pcvos-benchmark-") as temporary:
-            yield Path(temporary)
-        return
-    make_directory(keep)
-    for folder in sorted(path for path in keep.iterdir() if path.is_dir()):
+def _folder_for(making: dict[str, Any], masks: Path) -> Path:
+    """Return the folder that has these masks, or the one to make."""
+    for folder in sorted(path for path in masks.iterdir() if path.is_dir()):
         if makes_the_same(read_making(folder), making):
-            yield folder
-            return
+            return folder
     digest = hashlib.sha256(json.dumps(making, sort_keys=True).encode()).hexdigest()[:8]
-    yield keep / f"{Path(making['weights']).stem}-L{making['interval']}-{digest}"
+    return masks / f"{Path(making['weights']).stem}-L{making['interval']}-{digest}"

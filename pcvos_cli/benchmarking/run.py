@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from model.errors import MissingPackage, OutputError
 from pcvos_cli import console
+from pcvos_cli.files import make_directory
 
 if TYPE_CHECKING:
     from pcvos_cli.benchmarking.ablation_tables import AblationCell
@@ -71,6 +73,16 @@ class AccuracyRequest:
     split: str | None
     keep: Path | None
 
+    @contextmanager
+    def masks(self) -> Iterator[Path]:
+        """Give the folder for the masks: the user's, or a temporary one."""
+        if self.keep is None:
+            with TemporaryDirectory(prefix="pcvos-benchmark-") as temporary:
+                yield Path(temporary)
+            return
+        make_directory(self.keep)
+        yield self.keep
+
     def load(self) -> "TruthDataset":
         """Find the data set and make sure that it can be segmented and scored.
 
@@ -106,14 +118,15 @@ def report_speed(
     if accuracy is not None and truth is not None:
         from pcvos_cli.benchmarking.accuracy import add_accuracy
 
-        report = add_accuracy(
-            report,
-            truth,
-            settings.segment,
-            keep=accuracy.keep,
-            on_accuracy=lambda interval, accuracy: _note_accuracy(f"L {interval}", accuracy),
-            on_sequence=_note_sequence,
-        )
+        with accuracy.masks() as masks:
+            report = add_accuracy(
+                report,
+                truth,
+                settings.segment,
+                masks,
+                on_accuracy=lambda interval, accuracy: _note_accuracy(f"L {interval}", accuracy),
+                on_sequence=_note_sequence,
+            )
     report = replace(report, protocol={"command": command_line(), **report.protocol})
     if outputs.plot is not None:
         from pcvos_cli.benchmarking.plot import draw_accuracy, draw_speed
@@ -149,14 +162,10 @@ def report_ablation(
 
     truth = accuracy.load()
     prepared = prepare_rows([RowRequest.parse(text) for text in rows], settings.segment)
-    report = run_ablation(
-        settings,
-        prepared,
-        truth,
-        keep=accuracy.keep,
-        on_cell=_note_cell,
-        on_sequence=_note_sequence,
-    )
+    with accuracy.masks() as masks:
+        report = run_ablation(
+            settings, prepared, truth, masks, on_cell=_note_cell, on_sequence=_note_sequence
+        )
     report = replace(report, protocol={"command": command_line(), **report.protocol})
     if outputs.plot is not None:
         from pcvos_cli.benchmarking.plot import draw_accuracy

@@ -35,6 +35,23 @@ class Outputs:
                 raise OutputError(f"{path}: exists", hint="pass --overwrite or choose another name")
 
 
+class LateBar(ExitStack):
+    """A bar that begins once processes run: its thread would make starting them slow."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._text = text
+
+    def start(self, total: int) -> None:
+        """Begin the bar."""
+        self._bar = self.enter_context(console.progress(self._text))
+        self._bar.expect(total)
+
+    def advance(self, count: int) -> None:
+        """Move the bar."""
+        self._bar.advance(count)
+
+
 def segment_first(
     truth: "TruthDataset", output: Path, settings: SegmentSettings, *, overwrite: bool
 ) -> dict[str, Any]:
@@ -114,19 +131,13 @@ def _score(
     from pcvos_cli.scoring.protocol import make_report
     from pcvos_cli.scoring.score import score_dataset
 
-    with ExitStack() as stack:
-        bars: list[console.Progress] = []
-
-        def start(frames: int) -> None:
-            bars.append(stack.enter_context(console.progress(f"scoring {name}")))
-            bars[0].expect(frames)
-
+    with LateBar(f"scoring {name}") as bar:
         series = score_dataset(
             truth,
             predictions,
             jobs=jobs or available_cores(),
-            on_start=start,
-            on_frames=lambda count: bars[0].advance(count),
+            on_start=bar.start,
+            on_frames=bar.advance,
         )
     return Scored(name, predictions, make_report(truth, series, made_by), series)
 
@@ -236,18 +247,12 @@ def _pack(truth: "TruthDataset", predictions: Path, target: Path, jobs: int | No
     from pcvos_cli.scoring.parallel import available_cores
     from pcvos_cli.scoring.youtube_vos import write_submission
 
-    with ExitStack() as stack:
-        bars: list[console.Progress] = []
-
-        def start(frames: int) -> None:
-            bars.append(stack.enter_context(console.progress("checking the submission")))
-            bars[0].expect(frames)
-
+    with LateBar("checking the submission") as bar:
         return write_submission(
             truth,
             predictions,
             target,
             jobs=jobs or available_cores(),
-            on_start=start,
-            on_frames=lambda count: bars[0].advance(count),
+            on_start=bar.start,
+            on_frames=bar.advance,
         )

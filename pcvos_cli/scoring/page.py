@@ -6,9 +6,10 @@ from html import escape
 from pathlib import Path
 
 from model.metrics.summary import GroupScore, ObjectScore
+from pcvos_cli.masks.drawing import draw_masks
 from pcvos_cli.masks.palette import bright_colour_of
 from pcvos_cli.scoring.layouts import TruthDataset, prediction_folder
-from pcvos_cli.scoring.pictures import data_uri, draw_masks, picture_size, read_backdrop, shrink
+from pcvos_cli.scoring.pictures import data_uri, outline, picture_size, read_backdrop, shrink
 from pcvos_cli.scoring.plot import Line, plot_over_time
 from pcvos_cli.scoring.report import EvaluationReport
 from pcvos_cli.scoring.score import FrameTask, SequenceSeries, read_pair
@@ -218,7 +219,7 @@ def _pictures(
         if not figures:
             caption = f"{reason}: frame {stem}, truth"
             figures.append(_figure(data_uri(draw_masks(backdrop, small_truth)), caption))
-        picture = draw_masks(backdrop, shrink(prediction, size), small_truth)
+        picture = outline(draw_masks(backdrop, shrink(prediction, size)), small_truth)
         mean = one.frame_means()[position]
         figures.append(_figure(data_uri(picture), f"{folder.name}, J {_percent(mean)}"))
     return f'<div class="row">{"".join(figures)}</div>'

@@ -1,4 +1,4 @@
-"""Frames with masks drawn on them, small enough to stand in a page."""
+"""Pictures small enough to stand in a page."""
 
 import base64
 from pathlib import Path
@@ -10,7 +10,6 @@ from PIL import Image
 
 from pcvos_cli.masks.label_files import label_values
 from pcvos_cli.masks.label_map import LabelMap
-from pcvos_cli.masks.palette import bright_colour_of
 
 LARGEST_WIDTH = 480
 """Pictures are made this wide at most, in pixels."""
@@ -19,31 +18,14 @@ BACKDROP = 70
 """Grey of a frame whose image is not there."""
 
 
-def draw_masks(
-    image: NDArray[np.uint8], labels: LabelMap, truth: LabelMap | None = None
-) -> NDArray[np.uint8]:
-    """Lay coloured masks over a frame, and the outline of the truth in white over those.
-
-    Args:
-        image: ``(H, W, 3)`` RGB.
-        labels: ``(H, W)`` ids.
-        truth: ``(H, W)`` ids, outlined in white so that a mistake shows; or ``None``.
-
-    Returns:
-        ``(H, W, 3)`` RGB.
-    """
-    drawn = image.astype(np.float32)
-    for k in label_values(labels):
-        colour = np.array(bright_colour_of(k), dtype=np.float32)
-        mask = labels == k
-        drawn[mask] = 0.45 * drawn[mask] + 0.55 * colour
-    picture = drawn.astype(np.uint8)
-    for k in label_values(labels if truth is None else truth):
-        mask = np.ascontiguousarray((labels if truth is None else truth) == k).view(np.uint8)
+def outline(picture: NDArray[np.uint8], truth: LabelMap) -> NDArray[np.uint8]:
+    """Return the picture ``(H, W, 3)`` with the true objects outlined in white."""
+    drawn = picture.copy()
+    for k in label_values(truth):
+        mask = (truth == k).astype(np.uint8)
         contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        outline = bright_colour_of(k) if truth is None else (255, 255, 255)
-        cv2.drawContours(picture, contours, -1, outline, 1)
-    return picture
+        cv2.drawContours(drawn, contours, -1, (255, 255, 255), 1)
+    return drawn
 
 
 def read_backdrop(path: Path | None, size: tuple[int, int]) -> NDArray[np.uint8]:

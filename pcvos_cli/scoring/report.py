@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from model.errors import InputError
 from model.metrics.summary import GroupScore, MeasureSummary, ObjectScore, summarise_objects
 
 FIELDS = ("mean", "recall", "decay")
@@ -56,28 +55,6 @@ class EvaluationReport:
             },
             "per_object": {score.name: _flat(score.J, score.F) for score in self.objects},
         }
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> "EvaluationReport":
-        """Read what ``to_document`` wrote.
-
-        Raises:
-            InputError: If it is another document.
-        """
-        try:
-            objects = []
-            for name, values in document["per_object"].items():
-                sequence, _, object_id = name.rpartition("_")
-                summaries = {
-                    letter: MeasureSummary(*(float(values[f"{letter}_{f}"]) for f in FIELDS))
-                    for letter in "JF"
-                }
-                objects.append(ObjectScore(sequence, int(object_id), **summaries))
-            known = {"JF_mean", *(f"{letter}_{f}" for letter in "JF" for f in FIELDS)}
-            groups = {k: v for k, v in document["overall"].items() if k not in known}
-            return cls(document["dataset"], document["protocol"], tuple(objects), groups)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"not a report of pcvos evaluate: {error!r}") from error
 
 
 def to_csv(reports: Mapping[str, EvaluationReport]) -> str:

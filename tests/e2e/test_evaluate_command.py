@@ -13,7 +13,6 @@ from PIL import Image
 
 from model.metrics.contour import contour_accuracy
 from model.metrics.region import region_similarity
-from pcvos_cli.scoring.report import EvaluationReport
 from tests.support.cli import pcvos
 from tests.support.datasets import (
     SIZE,
@@ -280,16 +279,6 @@ def test_csv_and_page_compare_two_folders(tmp_path: Path) -> None:
     assert "<run>" not in page
     assert "frames: all but the first and the last" in page
     assert not re.search(r'(src|href)="(?!data:|#)', page)  # refers to no other file
-
-
-def test_a_report_survives_the_way_through_json(tmp_path: Path) -> None:
-    truth = moving(6)
-    root = write_davis2017(tmp_path / "DAVIS", {"a_b": truth})
-    write_masks(tmp_path / "out" / "a_b", moving(6, shift=2))
-
-    document = scores(tmp_path / "out", "--dataset", "davis2017", "--root", root)
-
-    assert EvaluationReport.from_document(document).to_document() == document
 
 
 def test_many_processes_give_what_one_gives(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import pytest
 
-from model.errors import InputError
 from model.metrics.summary import ObjectScore, summarise_object
 from pcvos_cli.scoring.report import EvaluationReport, score_rows, seen_unseen_scores, to_csv
 
@@ -42,11 +41,3 @@ def test_rows_name_objects_only_where_there_are_several() -> None:
     assert rows["overall"][0] == pytest.approx((0.5 + 0.4) / 2)
     assert rows["b"] == pytest.approx([0.15, 0.1, 0, 0, 0.2, 0, 0])
     assert len(to_csv({"x": report}).splitlines()) == 1 + 1 + 2 + 3
-
-
-@pytest.mark.parametrize(
-    "document", [{}, {"per_object": []}, {"per_object": {"a": {}}, "overall": {}}]
-)
-def test_other_documents_are_refused(document: dict[str, object]) -> None:
-    with pytest.raises(InputError, match="not a report"):
-        EvaluationReport.from_document(document)
