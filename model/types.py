@@ -242,20 +242,17 @@ class ClipPrediction:
         """Return the number of frames, ``T``."""
         return int(self.probs.shape[1])
 
-    def labels(
-        self, size: tuple[int, int] | None = None, *, dtype: torch.dtype = torch.int32
-    ) -> Iterator[Tensor]:
+    def labels(self, size: tuple[int, int] | None = None) -> Iterator[Tensor]:
         """Yield each frame's object ids.
 
         Probabilities are resized (bilinear), then compared, so edges stay smooth.
 
         Args:
             size: ``(height, width)`` of the output; ``None`` keeps the working size.
-            dtype: Of the ids, which it has to hold.
 
         Yields:
-            ``(height, width)`` maps of the user's object ids, 0 = background.
+            ``(height, width)`` int32 maps of the user's object ids, 0 = background.
         """
-        ids = torch.tensor((0, *self.object_ids), dtype=dtype, device=self.probs.device)
+        ids = torch.tensor((0, *self.object_ids), dtype=torch.int32, device=self.probs.device)
         for t in range(len(self)):
             yield label_pixels(self.probs[:, t], ids, size)

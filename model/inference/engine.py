@@ -317,7 +317,7 @@ class _Export:
                 session = _sessions[key] = _open_session(
                     self._module, inputs, self._threads, self._open_axes
                 )
-                if len(_sessions) > MAX_SESSIONS:
+                while len(_sessions) > MAX_SESSIONS:
                     _sessions.popitem(last=False)
             _sessions.move_to_end(key)
         return session

@@ -69,8 +69,7 @@ def nearest(query: Tensor, keys: Tensor, length: int, count: int) -> tuple[Tenso
             groups = seen.shape[0] // GROUP
             largest = maxima[: len(block) * groups].view(len(block), groups)
             _largest_of_groups(block.detach(), seen.detach(), tile, buffer, largest)
-            _, chosen = _best(largest, count, ordered=False)
-            candidates = _columns(chosen, seen.shape[0], tile)
+            candidates = _columns(_best_columns(largest, count), seen.shape[0], tile)
             products = products_at(block, seen, candidates, tracked=tracked)
             top = products.topk(count, dim=1)
             best_of_parts.append((top.values, candidates.gather(1, top.indices) + start))
@@ -96,28 +95,25 @@ def largest(query: Tensor, keys: Tensor) -> Tensor:
     return found
 
 
-def _best(similarity: Tensor, count: int, *, ordered: bool = True) -> tuple[Tensor, Tensor]:
-    """Return the largest values of each row and their columns, ``(m, count)``, descending.
+def _best_columns(maxima: Tensor, count: int) -> Tensor:
+    """Return the columns of the largest ``count`` values of each row, in no order.
 
-    In long rows the best ``count`` lie in the ``count`` groups of columns whose largest
-    values are the largest, which are found in the same way; only those are searched. The
-    values are those of ``topk``; which of several equal ones is taken at the edge may differ.
+    In long rows they lie in the ``count`` groups of columns whose largest values are the
+    largest, which are found in the same way; only those are searched.
     """
-    rows, length = similarity.shape
+    rows, length = maxima.shape
     groups = length // GROUP
     if length < GROUP_FROM or groups < count:
-        top = similarity.topk(count, dim=1, sorted=ordered)
-        return top.values, top.indices
+        return maxima.topk(count, dim=1, sorted=False).indices
     # A group is every `groups`-th column, so that the maximum runs along contiguous rows.
     head = groups * GROUP
-    largest = similarity.detach()[:, :head].view(rows, GROUP, groups).amax(1)
-    _, chosen = _best(largest, count, ordered=False)
-    candidates = _columns(chosen, head, head)
+    largest = maxima[:, :head].view(rows, GROUP, groups).amax(1)
+    candidates = _columns(_best_columns(largest, count), head, head)
     if head < length:
-        rest = torch.arange(head, length, device=similarity.device)
+        rest = torch.arange(head, length, device=maxima.device)
         candidates = torch.cat((candidates, rest.expand(rows, -1)), dim=1)
-    top = similarity.gather(1, candidates).topk(count, dim=1, sorted=ordered)
-    return top.values, candidates.gather(1, top.indices)
+    top = maxima.gather(1, candidates).topk(count, dim=1, sorted=False)
+    return candidates.gather(1, top.indices)
 
 
 def _largest_of_groups(query: Tensor, keys: Tensor, tile: int, buffer: Tensor, out: Tensor) -> None:

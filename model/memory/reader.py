@@ -12,12 +12,6 @@ from model.ops.concatenation import concatenated
 BLOCK_ELEMENTS = 1 << 22
 """Affinities held at a time where all matches are kept (16 MB)."""
 
-SAFE_MAGNITUDE = 1e4
-"""Keys larger than this are scaled down before squaring: float32 overflows at 1e19."""
-
-SATURATED = 1e17
-"""Query keys are cut off here, since squares of larger ones overflow."""
-
 
 class MemoryReader:
     """Reads values from a memory, for one clip.
@@ -65,19 +59,12 @@ class MemoryReader:
         self._later_values: Tensor | None = None  # Of what was remembered.
 
         memory_key = memory_key.float()
-        # amax, not max: over a transposed view, as the bank's keys are, max takes 20 times as
-        # long.
-        peak = memory_key.detach().abs().amax()
-        self._shrink = (peak / SAFE_MAGNITUDE).clamp(min=1.0)
-        memory_key = memory_key / self._shrink
         # Distances do not change when all keys move together, but float32 keeps more of their
         # differences: a seventh of the rounding on the published network, so fewer near ties
         # at the edge of the top k fall the wrong way.
         self._centre = memory_key.mean(-1, keepdim=True)
         memory_key = memory_key - self._centre
-        # Undoes the shrinking after the maximum is taken off; exactly 1 for ordinary keys.
-        squared = (self._shrink * self._shrink).clamp(max=torch.finfo(torch.float32).max)
-        self._scale = squared / math.sqrt(width)
+        self._scale = 1 / math.sqrt(width)
 
         # -|q - m|^2 less |q|^2, which is the same for the whole memory and drops out, as one
         # product of (2 q, 1) and (m, -|m|^2): adding to it later would be a pass over (m, N).
@@ -110,7 +97,7 @@ class MemoryReader:
                 f"query keys {tuple(key.shape)} and memory keys {memory} "
                 "differ in batch or channels"
             )
-        moved = (key.float() / self._shrink - self._centre).clamp(-SATURATED, SATURATED)
+        moved = key.float() - self._centre
         return torch.cat((2 * moved, torch.ones_like(moved[:, :1])), 1).mT.contiguous()
 
     def read(self, queries: Tensor, *, top_k: int | None = None) -> Tensor:
@@ -203,7 +190,7 @@ class MemoryReader:
         """Return ``(m, K * C_v)`` for queries ``(m, C_k + 1)``."""
         filled = -(-self._length // GROUP) * GROUP
         best, index = nearest(query, self._keys[sample, :filled], self._length, top_k)
-        weight = torch.softmax((best - best[:, :1]) * self._scale, dim=1)
+        weight = torch.softmax(best * self._scale, dim=1)
         if self._usage is not None:
             given = torch.bincount(index.flatten(), weight.flatten(), self._length)
             self._usage += given[: len(self._usage)]
@@ -231,9 +218,7 @@ class MemoryReader:
         blocks = []
         for block in query.split(max(1, BLOCK_ELEMENTS // self._length)):
             similarity = block @ keys.t()
-            # In this order nothing overflows whatever the keys: the largest exponent is 0.
-            similarity = (similarity - similarity.amax(1, keepdim=True)) * self._scale
-            affinity = torch.softmax(similarity, dim=1)
+            affinity = torch.softmax(similarity * self._scale, dim=1)
             if self._usage is not None:
                 self._usage += affinity[:, : len(self._usage)].sum(0)
             read = affinity[:, : self._lasting] @ values

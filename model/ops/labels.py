@@ -5,9 +5,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-BYTE = 256
-"""Channels whose numbers fit a byte."""
-
 
 class _Axis(NamedTuple):
     """Bilinear interpolation along one axis: ``low`` and ``high`` neighbour of each place."""
@@ -27,11 +24,11 @@ def label_pixels(probs: Tensor, ids: Tensor, size: tuple[int, int] | None = None
 
     Args:
         probs: ``(C, h, w)``.
-        ids: ``(C,)``, the label of each channel.
+        ids: ``(C,)`` int32, the label of each channel.
         size: ``(H, W)``; ``None`` keeps ``(h, w)``.
 
     Returns:
-        ``(H, W)``, dtype of ``ids``: what ``interpolate(..., mode="bilinear")`` and then
+        ``(H, W)`` int32: what ``interpolate(..., mode="bilinear")`` and then
         ``max`` give. Only where channels tie within the rounding of an interpolation
         another one of them may be named.
     """
@@ -55,10 +52,10 @@ def _most_probable(probs: Tensor, ids: Tensor) -> Tensor:
 
     Channel by channel, since torch looks along a first axis slowly on a CPU: at 480p with one
     object ``max`` takes four times as long as this, and ``argmax`` 25 times as long as ``max``.
-    What is written for each pixel meanwhile is a byte, where that is enough.
+    Channel numbers are bytes as long as they fit.
     """
     count = probs.shape[0]
-    narrow = torch.uint8 if count <= BYTE else torch.int32
+    narrow = torch.uint8 if count <= 256 else torch.int32
     if count == 1:
         return ids[:1].expand(probs.shape[1:]).contiguous()
     best, winner = probs[0], (probs[1] > probs[0]).view(torch.uint8).to(narrow)
@@ -66,8 +63,6 @@ def _most_probable(probs: Tensor, ids: Tensor) -> Tensor:
         best = torch.maximum(best, probs[number - 1])
         larger = (channel > best).view(torch.uint8).to(narrow)
         winner = torch.maximum(winner, larger * number)
-    if ids.tolist() == list(range(count)):
-        return winner.to(ids.dtype)
     return ids.index_select(0, winner.flatten().int()).view(winner.shape)
 
 

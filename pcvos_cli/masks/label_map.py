@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LabelMap = NDArray[np.uint8] | NDArray[np.int32]
-"""``(H, W)`` object ids, 0 = background. As bytes they are a quarter of the memory to pass over."""
+"""``(H, W)`` object ids, 0 = background: int32 from the model, bytes from palette PNGs."""
 
 MAX_BYTE = 255
 """Largest id that a byte holds."""
@@ -22,6 +22,5 @@ def as_bytes(labels: LabelMap) -> NDArray[np.uint8] | None:
 
 def box_of_all(labels: LabelMap) -> tuple[slice, slice] | None:
     """Return rows and columns that hold all objects, or ``None`` without any."""
-    small = as_bytes(labels)
-    x, y, width, height = cv2.boundingRect((labels != 0).view(np.uint8) if small is None else small)
+    x, y, width, height = cv2.boundingRect((labels != 0).view(np.uint8))
     return (slice(y, y + height), slice(x, x + width)) if width else None

@@ -24,7 +24,6 @@ from model.inference.clips import iter_clips
 from model.ops.threads import cpu_threads
 from model.ops.timing import StageClock
 from model.types import ClipPrediction
-from pcvos_cli.masks.label_map import MAX_BYTE
 from pcvos_cli.run.backward import new_segmenter, segment_backward
 from pcvos_cli.run.decoding import UntilUnreadable, decode, keep_frames
 from pcvos_cli.run.early_frames import OnFrames, write_again, write_empty
@@ -273,13 +272,8 @@ def _frame_bytes(plan: RunPlan, settings: SegmentSettings) -> int:
     """Return what a frame takes that waits before or after the segmenter, at most."""
     pixels, seen = (height * width for height, width in (plan.source_size, plan.working_size))
     scores = 4 * (len(plan.object_ids) + 1) * seen if "scores" in settings.formats else 0
-    labels = 1 if _ids_are_bytes(plan) else 4
-    # RGB, the picture as decoded (1.5) and labels; as seen, or its masks.
-    return (3 + 2 + labels) * pixels + max(3 * seen, scores)
-
-
-def _ids_are_bytes(plan: RunPlan) -> bool:
-    return max(plan.object_ids, default=0) <= MAX_BYTE
+    # RGB, the picture as decoded (1.5) and int32 labels; as seen, or its masks.
+    return (3 + 2 + 4) * pixels + max(3 * seen, scores)
 
 
 def _submit(
@@ -290,8 +284,7 @@ def _submit(
     clock: StageClock,
 ) -> int:
     """Hand the frames of a clip, which come next in ``waiting``, to the writers; count them."""
-    dtype = torch.uint8 if _ids_are_bytes(plan) else torch.int32
-    masks = prediction.labels(plan.source_size, dtype=dtype)
+    masks = prediction.labels(plan.source_size)
     for t in range(len(prediction)):
         with clock("labels"):
             labels = next(masks).numpy()

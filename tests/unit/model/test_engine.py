@@ -1,7 +1,6 @@
 """ONNX Runtime's outputs equal those of the modules that were exported."""
 
 import copy
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -41,11 +40,20 @@ def model() -> PCVOS:
     return model
 
 
-@pytest.fixture(autouse=True)
-def _no_sessions() -> Iterator[None]:
-    engine._sessions.clear()
-    yield
-    engine._sessions.clear()
+@pytest.fixture
+def exports(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Note each export that is loaded, by the threads it may use."""
+    import onnxruntime
+
+    loaded: list[int] = []
+    real = onnxruntime.InferenceSession
+
+    def load(graph: bytes, options: "onnxruntime.SessionOptions", **other: object) -> object:
+        loaded.append(options.intra_op_num_threads)
+        return real(graph, options, **other)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", load)
+    return loaded
 
 
 def assert_close(actual: Tensor, expected: Tensor) -> None:
@@ -159,26 +167,33 @@ def _run_decoder(model: PCVOS) -> None:
     model.decoder(readout, readout, *features)
 
 
-def test_exports_are_shared_by_networks_of_the_same_weights_only(model: PCVOS) -> None:
+def test_exports_are_shared_by_networks_of_the_same_weights_only(
+    model: PCVOS, exports: list[int]
+) -> None:
     for _ in range(2):
         _run_decoder(with_onnxruntime(model, threads=1, weights="a"))
-    assert len(engine._sessions) == 1
+    assert len(exports) == 1
     others = [(1, "b"), (2, "a"), (1, ""), (1, "")]
     for count, (threads, weights) in enumerate(others, 2):
         _run_decoder(with_onnxruntime(model, threads=threads, weights=weights))
-        assert len(engine._sessions) == count
+        assert len(exports) == count
 
 
-def test_only_so_many_exports_are_kept(model: PCVOS, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_so_many_exports_are_kept(
+    model: PCVOS, exports: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(engine, "MAX_SESSIONS", 2)
     onnx = with_onnxruntime(model, threads=1)
-    for rows in (2, 3, 2, 4):
+    # The third size takes the place of that which was used least recently.
+    for rows, made in ((2, 1), (3, 2), (2, 2), (4, 3), (2, 3), (3, 4)):
         onnx.encode_key(torch.zeros(1, 3, 16 * rows, 16))
-    assert [key[1][0][2] for key in engine._sessions] == [32, 64]  # type: ignore[index]
+        assert len(exports) == made
 
 
 @torch.inference_mode()
-def test_one_export_of_the_decoder_serves_boxes_of_every_size(model: PCVOS) -> None:
+def test_one_export_of_the_decoder_serves_boxes_of_every_size(
+    model: PCVOS, exports: list[int]
+) -> None:
     generator = torch.Generator().manual_seed(3)
     onnx = with_onnxruntime(model, threads=1).decoder
     features = model.encode_key(torch.randn(1, 3, 80, 112, generator=generator))
@@ -192,15 +207,15 @@ def test_one_export_of_the_decoder_serves_boxes_of_every_size(model: PCVOS) -> N
             box.cut(features.f4, 4),
         )
         assert_close(onnx(*inputs), model.decoder(*inputs))
-    assert len(engine._sessions) == 1
+    assert len(exports) == 1
 
 
 @pytest.mark.parametrize("objects", [1, 2])
 def test_warming_up_makes_all_that_the_frames_will_need(
-    model: PCVOS, objects: int, monkeypatch: pytest.MonkeyPatch
+    model: PCVOS, objects: int, exports: list[int]
 ) -> None:
     onnx = with_onnxruntime(model, threads=1, warm_up=(objects, 64, 80))
-    monkeypatch.setattr(engine, "_open_session", lambda *_: pytest.fail("exported again"))
+    made = len(exports)
     labels = torch.zeros(50, 70, dtype=torch.int32)
     labels[10:30, 20:50] = 1
     labels[10:20, 20:50] = objects
@@ -208,23 +223,12 @@ def test_warming_up_makes_all_that_the_frames_will_need(
     segmenter = ClipSegmenter(onnx, InferenceConfig(interval=2))
     references = {0: ReferenceMask.from_labels(0, labels)}
     assert sum(len(segmenter.segment(c)) for c in iter_clips(frames, references, interval=2)) == 3
+    assert len(exports) == made
 
 
-def test_threads_are_those_that_were_asked_for(
-    model: PCVOS, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import onnxruntime
-
-    seen: list[int] = []
-    real = onnxruntime.InferenceSession
-
-    def spy(graph: bytes, options: "onnxruntime.SessionOptions", **other: object) -> object:
-        seen.append(options.intra_op_num_threads)
-        return real(graph, options, **other)
-
-    monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
+def test_threads_are_those_that_were_asked_for(model: PCVOS, exports: list[int]) -> None:
     _run_decoder(with_onnxruntime(model, threads=2))
-    assert seen == [2]
+    assert exports == [2]
 
 
 def test_a_missing_runtime_is_said(model: PCVOS, monkeypatch: pytest.MonkeyPatch) -> None:

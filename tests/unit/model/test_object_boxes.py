@@ -301,11 +301,3 @@ def test_frames_smaller_than_a_neighbourhood_are_read(scene: Scene) -> None:
     expected = ProgressiveReader(memory, (1, 2), frames=4, interval=None).read(small, top_k=1)
     reader = BoxReader(memory, (1, 2), frames=4, interval=None, masks=OWN, needed=_with_masks)
     assert torch.equal(reader.read(small, top_k=1), expected)
-
-
-def test_neighbours_end_with_the_frame() -> None:
-    near = boxes._near(3, 4, torch.device("cpu"))
-    assert near.shape == (12, 9)
-    assert sorted(set(near[0].tolist())) == [0, 1, 4, 5]
-    assert sorted(near[5].tolist()) == [0, 1, 2, 4, 5, 6, 8, 9, 10]
-    assert sorted(set(near[11].tolist())) == [6, 7, 10, 11]

@@ -48,13 +48,14 @@ def test_soft_aggregation_by_hand() -> None:
     assert torch.allclose(merged, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("objects", [1, 2, 5])
-@pytest.mark.parametrize("dim", [0, 1, -3])
-def test_soft_aggregation_is_the_same_with_and_without_gradients(objects: int, dim: int) -> None:
-    probs = torch.rand(objects, 4, 3, 6).movedim(0, dim)
-    tracked = soft_aggregate(probs.clone().requires_grad_(), dim=dim)
-    assert tracked.requires_grad
-    assert_close(soft_aggregate(probs, dim=dim), tracked.detach())
+@pytest.mark.parametrize("dim", [1, -3])
+def test_soft_aggregation_runs_along_any_axis_and_has_gradients(dim: int) -> None:
+    probs = torch.rand(2, 4, 3, 6, requires_grad=True)
+    merged = soft_aggregate(probs, dim=dim)
+    assert_close(merged.movedim(dim, 0), soft_aggregate(probs.movedim(dim, 0)))
+    merged[:, 1:].square().sum().backward()
+    assert probs.grad is not None
+    assert probs.grad.abs().sum() > 0
 
 
 def test_soft_aggregation_is_finite_at_the_ends() -> None:
