@@ -31,7 +31,7 @@ class RefinementConfig:
 
 @dataclass(frozen=True, slots=True)
 class ContextConfig:
-    """What lite sees beyond a cell and its neighbours; not in the paper.
+    """Parts of lite that look beyond a cell and its neighbours; not in the paper.
 
     Attributes:
         width: Channels of the ``ImageContext`` in the key encoder.

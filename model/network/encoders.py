@@ -97,7 +97,7 @@ class KeyEncoder(nn.Module):
 
 
 class ImageContext(nn.Module):
-    """What things are, from the trunk's last stage, seen wider than a key sees.
+    """Context from the trunk's last stage: wider than a key sees.
 
     Not in the paper. The paper's trunk is cut at stride 16; the stages behind it were trained to
     say what a picture shows, and cost little at stride 32. Their feature joins the stride-16 one

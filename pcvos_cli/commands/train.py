@@ -127,7 +127,7 @@ def train(
     verbose: options.Verbose = False,
     debug: options.Debug = False,
 ) -> None:
-    """Train a network, or go on with one: --resume continues a run, --init starts from weights."""
+    """Train a network. --resume continues a run, --init starts from weights."""
     console.configure(quiet=quiet, verbose=verbose, debug=debug)
     chosen: dict[str, Any] = {
         "stage": stage,

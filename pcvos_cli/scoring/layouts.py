@@ -103,11 +103,11 @@ def load_dataset(
     if not root.is_dir():
         raise InputError(f"{root}: no such folder", hint="--root takes the data set's folder")
     if seen is not None and name != "youtubevos":
-        raise ConfigError(f"--seen means nothing for {name}: only YouTube-VOS has categories")
+        raise ConfigError(f"--seen does not apply to {name}: only YouTube-VOS has categories")
     if name == "youtubevos":
         if frames is not None:
             raise ConfigError(
-                "--frames means nothing for youtubevos: an object counts from the frame after"
+                "--frames does not apply to youtubevos: an object counts from the frame after"
                 " its first label, on the frames that meta.json lists"
             )
         from pcvos_cli.scoring.youtube_vos import load_youtube_vos
@@ -115,7 +115,7 @@ def load_dataset(
         return load_youtube_vos(root, split or "valid", seen)
     if name == "folder":
         if split is not None:
-            raise ConfigError("--split means nothing for folder: every mask below ROOT counts")
+            raise ConfigError("--split does not apply to folder: every mask below ROOT counts")
         return TruthDataset("folder", "", _folders(root), frames or "all")
     return _davis(name, root, split or "val", frames or "inner")
 
