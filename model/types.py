@@ -21,12 +21,12 @@ from model.ops.padding import Padding, clear_padding, unpad
 
 @dataclass(frozen=True, slots=True)
 class ReferenceMask:
-    """The objects that a user states on one frame.
+    """The objects that a user marks on one frame.
 
     Attributes:
         frame_index: 0-based index of the frame it belongs to.
-        labels: ``(H, W)`` integer map of object ids; 0 states nothing, so a pixel that is
-            0 may still belong to an object that the mask does not list.
+        labels: ``(H, W)`` integer map of object ids. 0 leaves a pixel to the model: it may
+            belong to an object that the mask does not list.
         object_ids: The ids that the mask lists, ascending. Usually the non-zero values of
             ``labels``; an object that vanished in a resize stays listed.
     """
@@ -42,7 +42,7 @@ class ReferenceMask:
         Args:
             frame_index: 0-based index of the frame it belongs to.
             labels: ``(H, W)`` integers, the object id of each pixel, or booleans for one
-                object. 0 states nothing.
+                object. 0 leaves a pixel to the model.
 
         Raises:
             ValueError: If it has another shape or type, negative values, or no object.
