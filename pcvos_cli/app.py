@@ -15,6 +15,7 @@ import typer
 
 from model.errors import OutOfMemoryError, OutputError, PCVOSError
 from pcvos_cli import console, options
+from pcvos_cli.commands.annotate import annotate
 from pcvos_cli.commands.benchmark import benchmark
 from pcvos_cli.commands.convert import convert
 from pcvos_cli.commands.doctor import doctor
@@ -127,6 +128,7 @@ def _build() -> typer.Typer:
     root.callback()(_root)
     root.command("segment")(reported(segment))
     root.command("mask")(reported(mask))
+    root.command("annotate")(reported(annotate))
     root.command("convert")(reported(convert))
     root.command("doctor")(reported(doctor))
     root.command("evaluate")(reported(evaluate))

@@ -55,9 +55,11 @@ class VideoSource:
         self._faults = Faults()
         self._closed = False
         self._running: list[Generator[Frame, None, None]] = []
-        with contextlib.closing(_open(path)) as container:
-            stream = _video_stream(container, path)
-            with contextlib.closing(_decode(container, stream, self._faults, path)) as frames:
+        with contextlib.closing(open_container(path)) as container:
+            stream = video_stream(container, path)
+            with contextlib.closing(
+                decode_pictures(container, stream, self._faults, path)
+            ) as frames:
                 first = next(frames, None)
             if first is None:
                 raise InputError(
@@ -132,11 +134,11 @@ class VideoSource:
     def _frames(self, faults: Faults, first: int) -> Generator[Frame, None, None]:
         # The container lives and dies inside this generator, so that it is never closed
         # under a thread that is decoding from it.
-        with contextlib.closing(_open(self._path)) as container:
-            stream = _video_stream(container, self._path)
+        with contextlib.closing(open_container(self._path)) as container:
+            stream = video_stream(container, self._path)
             clock = Clock(self._info, faults, has_pts=container.format.name != "avi")
             to_rgb = VideoReformatter()
-            decoded = _decode(container, stream, faults, self._path)
+            decoded = decode_pictures(container, stream, faults, self._path)
             with contextlib.closing(decoded):
                 for index, picture in enumerate(decoded):
                     if self._closed:
@@ -148,11 +150,11 @@ class VideoSource:
                         index=index,
                         name=f"{index:05d}",
                         pts=pts,
-                        rgb=self._rgb(picture, to_rgb, faults),
+                        rgb=self.to_rgb(picture, to_rgb, faults),
                         picture=picture if self._is_usual(picture) else None,
                     )
 
-    def _rgb(
+    def to_rgb(
         self, picture: av.VideoFrame, to_rgb: VideoReformatter, faults: Faults
     ) -> NDArray[np.uint8]:
         """Convert to upright RGB, from the colour space and range that the frame declares."""
@@ -220,7 +222,7 @@ _VIDEO_TO_FULL_RANGE = np.clip(
 ).astype(np.uint8)
 
 
-def _open(path: Path) -> InputContainer:
+def open_container(path: Path) -> InputContainer:
     """Open a container, or say in words why not."""
     try:
         if path.stat().st_size == 0:
@@ -243,7 +245,7 @@ def _open(path: Path) -> InputContainer:
         ) from error
 
 
-def _video_stream(container: InputContainer, path: Path) -> VideoStream:
+def video_stream(container: InputContainer, path: Path) -> VideoStream:
     """Return the default video stream; cover art does not count."""
     pictures = [s for s in container.streams.video if not _is_still(s)]
     if not pictures:
@@ -283,7 +285,7 @@ def _packets(container: InputContainer, faults: Faults) -> Iterator[Any]:
                 return
 
 
-def _decode(
+def decode_pictures(
     container: InputContainer, stream: VideoStream, faults: Faults, path: Path
 ) -> Generator[av.VideoFrame, None, None]:
     """Yield decoded frames; skip what cannot be decoded, within limits."""
