@@ -69,6 +69,8 @@ def build_prompt_segmenter(config: PromptConfig) -> PromptSegmenter:
     """Build a network for prompts with random weights, in evaluation mode."""
     model = PromptSegmenter(config)
     _initialise(model)
+    # Training begins undecided everywhere, not with loud guesses to unlearn.
+    nn.init.zeros_(model.pred.weight)
     return model.eval()
 
 

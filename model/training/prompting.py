@@ -4,6 +4,8 @@ As RITM (Sofiiuk et al., ICIP 2022) trains: some clicks are simulated round by r
 gradient, each where the last mask errs most, and the last round is learned from.
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import torch
@@ -42,12 +44,20 @@ class PromptTrainer(nn.Module):
 
     Args:
         model: The network.
+        trunk: Runs the network's trunk, which never changes, in its stead.
         clock: Is charged with the stages.
     """
 
-    def __init__(self, model: PromptSegmenter, *, clock: StageClock | None = None) -> None:
+    def __init__(
+        self,
+        model: PromptSegmenter,
+        *,
+        trunk: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]] | None = None,
+        clock: StageClock | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
+        self.trunk = trunk
         self.clock = clock or StageClock()
 
     def forward(
@@ -71,7 +81,9 @@ class PromptTrainer(nn.Module):
         truth = labels[:, 0] > 0
         with self.clock("trunk"):
             crops = frames[:, 0].contiguous(memory_format=torch.channels_last)
-            image = self.model.encode_image(crops)
+            image = (
+                ImageFeatures(*self.trunk(crops)) if self.trunk else self.model.encode_image(crops)
+            )
         with self.clock("clicks"):
             boxes, clicks, previous = self._simulate(image, truth)
         with self.clock("decoder"):

@@ -71,6 +71,7 @@ def test_prompts_are_drawn_as_a_literal_loop_draws_them() -> None:
 def test_the_network_gives_a_logit_a_cell_and_crops_do_not_mix() -> None:
     torch.manual_seed(0)
     model = build_prompt_segmenter(LITE_PROMPT)
+    nn.init.ones_(model.pred.weight)  # Untrained, it is 0.
     crops, maps = torch.randn(2, 3, 64, 96), torch.rand(2, 4, 16, 24)
     with torch.inference_mode():
         logits = model(model.encode_image(crops), maps)
@@ -81,6 +82,7 @@ def test_the_network_gives_a_logit_a_cell_and_crops_do_not_mix() -> None:
 
 def test_only_the_trunk_stays_as_it_is_in_training() -> None:
     model = build_prompt_segmenter(LITE_PROMPT).train()
+    nn.init.ones_(model.pred.weight)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     model(model.encode_image(torch.randn(2, 3, 64, 64)), torch.rand(2, 4, 16, 16)).sum().backward()
     for name, parameter in model.named_parameters():
