@@ -6,15 +6,14 @@ gradient, each where the last mask errs most, and the last round is learned from
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from model.network.prompt import STRIDE, ImageFeatures, PromptSegmenter, draw_prompts
 from model.ops.aggregation import aggregated_log_probs
+from model.ops.clicks import largest_error
 from model.ops.timing import StageClock
 from model.training.damage import damage_masks
 from model.training.losses import (
@@ -52,7 +51,7 @@ class PromptTrainer(nn.Module):
         self,
         model: PromptSegmenter,
         *,
-        trunk: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]] | None = None,
+        trunk: Callable[[Tensor], tuple[Tensor, ...]] | None = None,
         clock: StageClock | None = None,
     ) -> None:
         super().__init__()
@@ -178,29 +177,3 @@ def random_clicks(predicted: Tensor, truth: Tensor) -> Tensor:
         place = min(int(chance * len(rows)), len(rows) - 1)
         clicks[index] = torch.tensor((columns[place] + 0.5, rows[place] + 0.5, side))
     return clicks.to(truth.device)
-
-
-def largest_error(
-    predicted: NDArray[np.bool_], truth: NDArray[np.bool_]
-) -> tuple[NDArray[np.float32], int] | None:
-    """Find the largest connected region that is wrong.
-
-    Args:
-        predicted: ``(H, W)``.
-        truth: ``(H, W)``.
-
-    Returns:
-        Each pixel's distance to the region's edge, ``(H, W)``, 0 outside; and 1 where the
-        region belongs to the object, -1 where it does not. ``None`` where nothing is wrong.
-    """
-    best, side, area = None, 0, 0
-    for wrong, its_side in ((truth & ~predicted, 1), (predicted & ~truth, -1)):
-        _, parts, statistics, _ = cv2.connectedComponentsWithStats(wrong.astype(np.uint8))
-        areas = statistics[1:, cv2.CC_STAT_AREA]
-        if areas.size and areas.max() > area:
-            best, side, area = parts == 1 + int(areas.argmax()), its_side, int(areas.max())
-    if best is None:
-        return None
-    padded = np.pad(best.astype(np.uint8), 1)  # The edge of the picture is an edge, too.
-    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    return np.asarray(depth, np.float32), side

@@ -37,6 +37,14 @@ def evaluate(
         Path | None,
         typer.Option("--compare", metavar="PREDICTIONS", help="Score these too, side by side."),
     ] = None,
+    prompts: Annotated[
+        Literal["network", "grabcut"] | None,
+        typer.Option(
+            "--prompts",
+            help="Score first masks instead: IoU from boxes on frames 0, 20 and 40 of each "
+            "sequence, and the clicks that they take.",
+        ),
+    ] = None,
     split: Annotated[
         str | None,
         typer.Option("--split", help="List of sequences. Default: val (YouTube-VOS: valid)."),
@@ -119,12 +127,17 @@ def evaluate(
     """Score masks with J and F, as the DAVIS and YouTube-VOS scorers do."""
     console.configure(quiet=quiet, verbose=verbose, debug=debug)
     # Not at the top: `pcvos --help` comes by here.
-    from pcvos_cli.scoring.evaluation import Outputs, report_scores, segment_first
+    from pcvos_cli.scoring.evaluation import Outputs, report_prompts, report_scores, segment_first
     from pcvos_cli.scoring.layouts import load_dataset
 
     outputs = Outputs(json, csv, html, submission, overwrite)
     outputs.refuse_existing()
     truth = load_dataset(dataset, root, split=split, frames=frames, seen=seen)
+    if prompts is not None:
+        if predictions is not None or compare is not None:
+            raise ConfigError("--prompts makes masks of its own; leave PREDICTIONS out")
+        report_prompts(truth, prompts, json=json)
+        return
     if submission is not None and dataset != "youtubevos":
         raise ConfigError("--zip writes a YouTube-VOS submission; no other data set has one")
     if predictions is not None and output is not None:

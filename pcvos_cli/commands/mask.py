@@ -1,7 +1,7 @@
 """``pcvos mask``: boxes and points in, the first mask out."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,8 +17,11 @@ def mask(
     source: Annotated[
         Path, typer.Argument(metavar="INPUT", help="A video, a folder of images, or an image.")
     ],
+    output: Annotated[
+        Path, typer.Option("--out", "--output", "-o", metavar="FILE.png", help="The mask.")
+    ],
     box: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--box",
             "-b",
@@ -27,10 +30,7 @@ def mask(
             "an ID are objects of their own, boxes of one ID are one object; where objects "
             "overlap, the later box is in front.",
         ),
-    ],
-    output: Annotated[
-        Path, typer.Option("--out", "--output", "-o", metavar="FILE.png", help="The mask.")
-    ],
+    ] = None,
     frame: Annotated[
         str | None,
         typer.Option(
@@ -39,7 +39,12 @@ def mask(
     ] = None,
     fg: Annotated[
         list[str] | None,
-        typer.Option("--fg", metavar="X,Y[:ID]", help="A pixel of an object (repeatable)."),
+        typer.Option(
+            "--fg",
+            metavar="X,Y[:ID]",
+            help="A pixel of an object (repeatable). Without any box it says by itself where "
+            "the object is.",
+        ),
     ] = None,
     bg: Annotated[
         list[str] | None,
@@ -47,6 +52,12 @@ def mask(
             "--bg", metavar="X,Y[:ID]", help="A pixel of no object, or not of ID (repeatable)."
         ),
     ] = None,
+    method: Annotated[
+        Literal["network", "grabcut"],
+        typer.Option(
+            "--method", help="network: learned from objects. grabcut: by colours, in boxes."
+        ),
+    ] = "network",
     preview: Annotated[
         Path | None,
         typer.Option("--preview", metavar="FILE.png", help="Also the frame with the outlines."),
@@ -56,9 +67,11 @@ def mask(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Make the first mask from boxes, refined with points; look at it with --preview."""
+    """Make the first mask from boxes and points; look at it with --preview."""
     console.configure(quiet=quiet, debug=debug)
-    boxes = parse_boxes(box)
+    if not box and not fg:
+        raise typer.BadParameter("give at least one of --box and --fg", param_hint="--box, --fg")
+    boxes = parse_boxes(box or [])
     foreground, background = parse_points(fg or [], "--fg"), parse_points(bg or [], "--bg")
     for path, option in ((output, "--out"), (preview, "--preview")):
         if path is not None:
@@ -69,7 +82,7 @@ def mask(
     from pcvos_cli.first_mask.make import make_first_mask
     from pcvos_cli.masks.writers import encode_palette_png
 
-    made = make_first_mask(source, boxes, foreground, background, frame=frame)
+    made = make_first_mask(source, boxes, foreground, background, frame=frame, method=method)
     files = {output: encode_palette_png(made.labels)}
     if preview is not None:
         files[preview] = _preview(made)

@@ -35,12 +35,21 @@ def segment(
         ),
     ] = None,
     box: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--box",
-            metavar="X,Y,W,H",
-            help="In place of a mask: a box around one object on the run's first frame. "
-            "`pcvos mask` does more, and shows what it finds.",
+            metavar="X,Y,W,H[:ID]",
+            help="In place of a mask: a box around an object on the run's first frame "
+            "(repeatable). `pcvos mask` does more, and shows what it finds.",
+        ),
+    ] = None,
+    click: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--click",
+            metavar="X,Y[:ID]",
+            help="In place of a mask, or beside --box: a pixel of an object (repeatable; without "
+            "an ID, all of one object).",
         ),
     ] = None,
     output: Annotated[
@@ -148,7 +157,7 @@ def segment(
         strict=strict,
     )
     output = output or default_output(source)
-    with _reference_masks(source, mask or [], box, start) as masks:
+    with _reference_masks(source, mask or [], box or [], click or [], start) as masks:
         if dry_run:
             _dry_run(source, masks, output, settings, json=json)
         else:
@@ -157,26 +166,29 @@ def segment(
 
 @contextmanager
 def _reference_masks(
-    source: Path, masks: list[str], box: str | None, start: str | None
+    source: Path, masks: list[str], boxes: list[str], clicks: list[str], start: str | None
 ) -> Iterator[list[str]]:
-    """Yield the masks as they are given, or one made from a box, which lives in the block."""
-    if bool(masks) == (box is not None):
-        raise typer.BadParameter("give one of --mask and --box", param_hint="--mask, --box")
-    if box is None:
+    """Yield the masks as given, or one made of boxes and clicks, which lives in the block."""
+    if bool(masks) == bool(boxes or clicks):
+        raise typer.BadParameter(
+            "give --mask, or --box and --click", param_hint="--mask, --box, --click"
+        )
+    if masks:
         yield masks
         return
     from tempfile import TemporaryDirectory
 
     from pcvos_cli.files import write_whole
-    from pcvos_cli.first_mask.boxes import parse_boxes
+    from pcvos_cli.first_mask.boxes import parse_boxes, parse_points
     from pcvos_cli.first_mask.make import make_first_mask
     from pcvos_cli.masks.writers import encode_palette_png
 
-    made = make_first_mask(source, parse_boxes([box]), frame=start)
+    made = make_first_mask(source, parse_boxes(boxes), parse_points(clicks, "--click"), frame=start)
     for text in made.notes:
         console.note(text)
     pixels = int((made.labels > 0).sum())
-    console.note(f"--box {box}: {pixels} pixels of frame {made.frame.name} (see pcvos mask)")
+    given = " ".join([*(f"--box {b}" for b in boxes), *(f"--click {c}" for c in clicks)])
+    console.note(f"{given}: {pixels} pixels of frame {made.frame.name} (see pcvos mask)")
     with TemporaryDirectory(prefix="pcvos-") as folder:
         path = Path(folder) / "box.png"
         write_whole(path, encode_palette_png(made.labels))

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model.errors import ConfigError, MaskError
+from model.errors import MaskError
 from pcvos_cli.first_mask.boxes import Box, Point
+from pcvos_cli.first_mask.objects import ObjectPrompts, label_objects, sort_prompts
 
 ITERATIONS = 5
 MAX_PIXELS = 400_000
@@ -68,76 +69,13 @@ def grabcut_mask(
             object's boxes, there is no background to compare with, or an object is empty.
     """
     size = (rgb.shape[0], rgb.shape[1])
-    parts: dict[int, list[Box]] = {}
-    for box in _inside(boxes, size):
-        # A later box of an object moves it to the front.
-        parts[box.object_id] = [*parts.pop(box.object_id, []), box]
-    for point in (*foreground, *background):
-        _check_point(point, size, set(parts))
-    clicked = [(point, _owner(point, boxes)) for point in foreground]
-    labels = np.zeros(size, np.int32)
-    found: list[int] = []
-    for object_id, own in parts.items():
-        inside = [point for point, owner in clicked if owner == object_id]
-        outside = [point for point, owner in clicked if owner != object_id]
-        outside += [p for p in background if p.object_id in (None, object_id)]
-        labels[_cut(rgb, own, inside, outside)] = object_id
-        found.append(object_id)
-    areas = np.bincount(labels.ravel(), minlength=max(found) + 1)
-    for object_id in found:
-        if areas[object_id] == 0:
-            raise MaskError(
-                f"object {object_id}: the objects of later boxes cover all of it",
-                hint=f"give its box last, or mark it with --fg x,y:{object_id}",
-            )
-    return labels
+    objects = sort_prompts(size, boxes, foreground, background, within_boxes=True)
+    return label_objects(size, objects, lambda prompts: _cut(rgb, prompts))
 
 
-def _inside(boxes: Sequence[Box], size: tuple[int, int]) -> list[Box]:
-    """Return the boxes' parts inside the frame."""
-    if not boxes:
-        raise ConfigError("no box given", hint="give --box x,y,w,h")
-    found = []
-    for box in boxes:
-        part = box.within(size)
-        if part is None:
-            raise MaskError(
-                f"--box {box}: lies outside the frame, which is {size[1]}x{size[0]}",
-                hint="a box is left, top, width, height in pixels of the displayed frame",
-            )
-        found.append(part)
-    return found
-
-
-def _check_point(point: Point, size: tuple[int, int], ids: set[int]) -> None:
-    if point.x >= size[1] or point.y >= size[0]:
-        raise MaskError(
-            f"point {point}: lies outside the frame, which is {size[1]}x{size[0]}",
-            hint="a point is column, row in pixels of the displayed frame, from 0 on",
-        )
-    if point.object_id is not None and point.object_id not in ids:
-        raise ConfigError(
-            f"point {point}: no box has object {point.object_id}",
-            hint=f"the boxes' objects are {', '.join(map(str, sorted(ids)))}",
-        )
-
-
-def _owner(point: Point, boxes: Sequence[Box]) -> int:
-    """Return the object that a foreground point belongs to."""
-    for box in reversed(boxes):
-        if box.holds(point) and point.object_id in (None, box.object_id):
-            return box.object_id
-    which = "every box" if point.object_id is None else f"the box of object {point.object_id}"
-    raise MaskError(
-        f"--fg {point}: lies outside {which}",
-        hint="an object is looked for inside its boxes; draw them larger",
-    )
-
-
-def _cut(
-    rgb: NDArray[np.uint8], boxes: list[Box], inside: list[Point], outside: list[Point]
-) -> NDArray[np.bool_]:
+def _cut(rgb: NDArray[np.uint8], prompts: ObjectPrompts) -> NDArray[np.bool_]:
     """Return one object's ``(H, W)`` mask."""
+    boxes, inside, outside = prompts.boxes, prompts.inside, prompts.outside
     window = _window(boxes, (rgb.shape[0], rgb.shape[1]))
     crop = rgb[window]
     top, left = window[0].start, window[1].start
@@ -210,7 +148,7 @@ def _resize(
     return np.asarray(cv2.resize(image, size[::-1], interpolation=interpolation), np.uint8)
 
 
-def _window(boxes: list[Box], size: tuple[int, int]) -> tuple[slice, slice]:
+def _window(boxes: Sequence[Box], size: tuple[int, int]) -> tuple[slice, slice]:
     """Return rows and columns of the boxes with a margin of background around them."""
     left, top = min(b.left for b in boxes), min(b.top for b in boxes)
     right, bottom = max(b.left + b.width for b in boxes), max(b.top + b.height for b in boxes)

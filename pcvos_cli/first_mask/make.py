@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from model.errors import InputError, MaskError
 from pcvos_cli.first_mask.boxes import Box, Point
 from pcvos_cli.first_mask.grabcut import grabcut_mask
+from pcvos_cli.first_mask.objects import ObjectPrompts, label_objects, sort_prompts
+from pcvos_cli.first_mask.prompts import Method, Predictor, network_is_shipped, open_predictor
 from pcvos_cli.video.source import Frame, FrameSource, open_source
 
 
@@ -36,31 +38,62 @@ def make_first_mask(
     background: Sequence[Point] = (),
     *,
     frame: str | None = None,
+    method: Method = "network",
 ) -> FirstMask:
     """Cut objects out of one frame of a video, or of a picture.
 
     Args:
         source: A video, a folder of images in natural order, or an image.
-        boxes: As ``grabcut_mask``.
-        foreground: As ``grabcut_mask``.
-        background: As ``grabcut_mask``.
+        boxes: As ``sort_prompts``.
+        foreground: As ``sort_prompts``. GrabCut looks for an object inside its boxes alone,
+            the network needs no box.
+        background: As ``sort_prompts``.
         frame: The frame's output name (the index from 0 on for a video, the stem for a
             folder of images), or the index of an image. ``None`` for the first.
+        method: The shipped network, or GrabCut.
 
     Raises:
-        ConfigError: As ``grabcut_mask``.
+        ConfigError: As ``sort_prompts``.
         InputError: The source is missing, unreadable or holds no frame.
-        MaskError: There is no such frame; or as ``grabcut_mask``.
+        MaskError: There is no such frame, or an object is empty; or as ``sort_prompts``.
+        WeightsError: The shipped network is missing or corrupt.
     """
     with open_source(source, fps=Fraction(24)) as frames:
         found = _frame(frames, frame)
-    size = found.rgb.shape[:2]
+    size = (found.rgb.shape[0], found.rgb.shape[1])
     notes = tuple(
         f"--box {box}: cut at the edge of the frame, to {part}"
         for box in boxes
-        if (part := box.within((size[0], size[1]))) not in (None, box)
+        if (part := box.within(size)) not in (None, box)
     )
-    return FirstMask(found, grabcut_mask(found.rgb, boxes, foreground, background), notes)
+    if method == "grabcut" or not network_is_shipped():
+        labels = grabcut_mask(found.rgb, boxes, foreground, background)
+    else:
+        objects = sort_prompts(size, boxes, foreground, background, within_boxes=False)
+        predictor = open_predictor()
+        predictor.set_image(found.rgb)
+        labels = label_objects(size, objects, lambda prompts: _cut(predictor, prompts))
+    return FirstMask(found, labels, notes)
+
+
+def _cut(predictor: Predictor, prompts: ObjectPrompts) -> NDArray[np.bool_]:
+    """Return one object's ``(H, W)`` mask, of several boxes that of each."""
+    clicks = [
+        (point.x, point.y, positive)
+        for points, positive in ((prompts.inside, True), (prompts.outside, False))
+        for point in points
+    ]
+    if prompts.boxes:
+        boxes = [(box.left, box.top, box.width, box.height) for box in prompts.boxes]
+        mask = np.logical_or.reduce([predictor.predict(box, clicks) for box in boxes])
+    else:
+        mask = predictor.predict(clicks=clicks)
+    if not mask.any():
+        raise MaskError(
+            f"object {prompts.object_id}: nothing but background is found there",
+            hint="mark the object with --fg x,y, or draw the box closer around it",
+        )
+    return mask
 
 
 def _frame(source: FrameSource, name: str | None) -> Frame:

@@ -52,13 +52,17 @@ def open_predictor(method: Method = "network") -> Predictor:
     Raises:
         WeightsError: The shipped network is missing or corrupt.
     """
-    shipped = {entry.preset for entry in read_manifest()}
-    if method == "grabcut" or LITE_PROMPT.name not in shipped:
-        return GrabCutPredictor()  # Also until the network's weights are shipped.
+    if method == "grabcut" or not network_is_shipped():
+        return GrabCutPredictor()
     from model.checkpoint import load_prompt_segmenter  # torch: not for GrabCut.
     from model.inference.prompt import PromptPredictor
 
     return PromptPredictor(load_prompt_segmenter(prompt_weights()))
+
+
+def network_is_shipped() -> bool:
+    """Return whether this installation has weights of the network; without, GrabCut it is."""
+    return LITE_PROMPT.name in {entry.preset for entry in read_manifest()}
 
 
 class GrabCutPredictor:

@@ -13,6 +13,7 @@ from pcvos_cli import console
 from pcvos_cli.run.settings import SegmentSettings
 
 if TYPE_CHECKING:
+    from pcvos_cli.first_mask.prompts import Method
     from pcvos_cli.scoring.layouts import TruthDataset
     from pcvos_cli.scoring.page import Scored
     from pcvos_cli.scoring.report import EvaluationReport
@@ -117,6 +118,25 @@ def report_scores(
             _score(truth, compare, names[1], jobs, {}),
         ]
     _write(truth, folders, outputs, jobs)
+
+
+def report_prompts(truth: "TruthDataset", method: "Method", *, json: bool) -> None:
+    """Score first masks and print the table, or the JSON document.
+
+    Raises:
+        PCVOSError: As ``score_prompts``.
+    """
+    from pcvos_cli.scoring.prompts import score_prompts, to_document, to_rows
+
+    scores = score_prompts(truth, method, lambda name: console.note(f"first masks of {name}"))
+    if json:
+        console.result_json(to_document(scores, method))
+        return
+    console.result_table(
+        f"first masks by {method}",
+        ["", "objects", "IoU box", "IoU jittered", "NoC@85", "above 20", "s first", "s click"],
+        to_rows(scores),
+    )
 
 
 def _score(

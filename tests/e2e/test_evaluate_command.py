@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model.data.images import read_label_map
 from model.metrics.contour import contour_accuracy
 from model.metrics.region import region_similarity
 from tests.support.cli import pcvos
@@ -27,6 +28,7 @@ from tests.support.datasets import (
     write_youtube_vos,
 )
 from tests.support.shared import shared
+from tests.support.training_data import make_davis
 
 
 def evaluate(*arguments: str | Path) -> str:
@@ -350,3 +352,26 @@ def test_youtube_vos_is_segmented_on_all_frames_from_first_labels_alone(
     np.testing.assert_array_equal(made[5] == 5, truth[5] == 5)
     J2, _ = mean_scores(made, truth, 2, [5, 10])
     assert document["overall"]["J_seen"] == pytest.approx(J2)
+
+
+def test_first_masks_are_scored_from_boxes_and_clicks(tmp_path: Path) -> None:
+    root = make_davis(tmp_path / "davis", names=("bear",), length=3)
+    (root / "ImageSets" / "2017" / "val.txt").write_text("bear\n")
+    labels = read_label_map(root / "Annotations" / "480p" / "bear" / "00000.png")
+    noise = np.random.default_rng(0).integers(0, 30, (*labels.shape, 3))
+    plain = Image.fromarray((noise + 80 * labels[..., None]).astype(np.uint8))
+    plain.save(root / "JPEGImages" / "480p" / "bear" / "00000.jpg")
+    common = ("evaluate", "-d", "davis2017", "-r", root, "--prompts", "grabcut")
+    document = json.loads(pcvos(*common, "--json").stdout)
+    assert document["method"] == "grabcut"
+    mean = document["scores"]["mean"]
+    assert mean == document["scores"]["bear"]
+    assert mean["objects"] == 2  # Both disks on frame 0: the sequence has no frame 20.
+    assert 0.5 < mean["box"] <= 1
+    assert 1 <= mean["clicks"] <= 20
+    table = pcvos(*common).stdout
+    assert "NoC@85" in table
+    assert "bear" in table
+    refused = pcvos(*common, root)
+    assert refused.exit_code == 2
+    assert "leave PREDICTIONS out" in refused.stderr

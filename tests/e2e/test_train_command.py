@@ -106,6 +106,40 @@ def test_stills_train_the_image_stage(init: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.stderr
 
 
+def test_stage_prompt_trains_on_stills_and_video_and_resumes_bit_for_bit(
+    davis: Path, tmp_path: Path
+) -> None:
+    pairs = make_pairs(tmp_path / "pairs")
+    command = (
+        *("train", "--stage", "prompt", "--crop", "64", "--batch", "2", "--workers", "0"),
+        *("--threads", "1", "--data", davis, "--data", pairs, "--val", davis),
+        *("--set", "optimiser.schedule=constant", "--set", "run.picture_every=1"),
+        *("--set", "run.frozen_engine=false"),
+    )
+    start = ("--init", "random", "--steps")
+    whole = pcvos(*command, *start, "3", "--out", tmp_path / "whole", "--json")
+    assert whole.exit_code == 0, whole.stderr
+    assert 0 <= json.loads(whole.stdout)["best_score"] <= 1
+    part = pcvos(*command, *start, "1", "--out", tmp_path / "part")
+    assert part.exit_code == 0, part.stderr
+    rest = pcvos("train", "--out", tmp_path / "part", "--resume", "--steps", "3")
+    assert rest.exit_code == 0, rest.stderr
+    weights = [tmp_path / name / "last.safetensors" for name in ("whole", "part")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    # What it exports can be started from, and is no network for `segment`.
+    more = ("--init", weights[0], "--steps", "1", "--set", "run.frozen_engine=true")
+    again = pcvos(*command, *more, "--out", tmp_path / "again")
+    assert again.exit_code == 0, again.stderr
+    checked = pcvos("weights", "verify", weights[0])
+    assert "lite-prompt  ok" in checked.stdout
+    mask = next((pairs / "masks").iterdir())
+    refused = pcvos(
+        "segment", pairs / "images", "--mask", mask, "--weights", weights[0], "-o", tmp_path / "o"
+    )
+    assert refused.exit_code == 5
+    assert "boxes and clicks" in refused.stderr
+
+
 def test_without_data_it_trains_on_drawn_video_and_says_so(tmp_path: Path) -> None:
     small = ("--steps", "1", "--crop", "64", "--batch", "1", "--workers", "0", "--threads", "1")
     done = pcvos_process("train", "--stage", "video", *small, cwd=tmp_path)
@@ -139,6 +173,8 @@ def test_dry_run_prints_the_resolved_recipe_and_writes_nothing(tmp_path: Path) -
         (("--val", "{tmp}"), 3, "no validation data"),
         (("--init", "{tmp}/none.safetensors"), 5, "no weights at"),
         (("--resume",), 5, "nothing to resume"),
+        (("--stage", "prompt", "--init", "random"), 3, "stage prompt has no data"),
+        (("--stage", "prompt", "--model", "pcvos-lite"), 2, "knows no such model"),
         (("--model", "pcvos-r50", "--init", "{init}"), 2, "is a pcvos-lite"),
     ],
 )

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from model.build import build_prompt_segmenter
 from model.config import LITE_PROMPT
+from model.ops.clicks import largest_error, middle_click
 from model.training.prompting import (
     JITTER,
     PromptTrainer,
     jittered_boxes,
-    largest_error,
     random_clicks,
 )
 
@@ -57,6 +57,18 @@ def test_nothing_wrong_needs_no_click() -> None:
     assert largest_error(mask, mask) is None
     clicks = random_clicks(torch.from_numpy(mask)[None], torch.from_numpy(mask)[None])
     assert clicks[0, 2] == 0
+
+
+def test_the_middle_click_is_farthest_from_the_edge_of_the_error() -> None:
+    truth = np.zeros((40, 60), bool)
+    truth[5:26, 10:51] = True
+    column, row, positive = middle_click(np.zeros_like(truth), truth) or (0, 0, False)
+    assert positive
+    assert row == 15
+    assert 20 <= column <= 40
+    guess = truth.copy()
+    guess[30:39, 0:9] = True
+    assert middle_click(guess, truth) == (4, 34, False)
 
 
 def test_clicks_lie_deep_in_the_error_and_say_its_side() -> None:
