@@ -98,9 +98,9 @@ class Propagation:
             )
             for clip in clips:
                 for prediction in segmenter.segment_frames(clip):
-                    labels = prediction.labels(job.plan.source_size, dtype=torch.uint8)
+                    labels = prediction.labels(job.plan.source_size)
                     for frame in range(prediction.start, prediction.start + len(prediction)):
-                        mask = next(labels).numpy()
+                        mask = next(labels).numpy().astype(np.uint8)
                         wanted = frame >= start or frame not in project.masked
                         # A frame that was corrected meanwhile keeps what was drawn.
                         if wanted and (frame in fixed or frame not in project.references):
@@ -132,9 +132,12 @@ class Propagation:
         segmenter = new_segmenter(job, settings)
         for clip in iter_clips(frames, mirrored, interval=settings.inference.interval):
             for prediction in segmenter.segment_frames(clip):
-                labels = prediction.labels(job.plan.source_size, dtype=torch.uint8)
+                labels = prediction.labels(job.plan.source_size)
                 for t in range(len(prediction)):
-                    mask, frame = next(labels).numpy(), start - prediction.start - t
+                    mask, frame = (
+                        next(labels).numpy().astype(np.uint8),
+                        start - prediction.start - t,
+                    )
                     if frame == start:
                         continue
                     if frame in project.references:
