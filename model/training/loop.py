@@ -25,7 +25,7 @@ from model.training.pictures import draw_batch
 from model.training.pretrained import Init, initial_model
 from model.training.prompting import PromptTrainer
 from model.training.record import RunRecord
-from model.training.reporting import FitReport, Silent, TrainReporter
+from model.training.reporting import FitReport, TrainReporter
 from model.training.schedule import hard_share, trunk_is_frozen
 from model.training.sources import open_data
 from model.training.state import (
@@ -73,7 +73,7 @@ def fit(
     """
     return _Run(
         config, folder, init, resume, torch.device(device), processes or Processes(),
-        reporter or Silent(), should_stop,
+        reporter or TrainReporter(), should_stop,
     ).go()  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,8 @@ from model.training.step import StepResult
 from model.training.validation import ValidationScore
 
 
-class TrainReporter(Protocol):
-    """Whoever follows a training. Called by the leading process alone."""
+class TrainReporter:
+    """A follower of a training that says nothing. Called by the leading process alone."""
 
     def started(self, step: int, steps: int) -> None:
         """The training begins, or goes on, after ``step`` of ``steps``."""
@@ -32,28 +32,6 @@ class TrainReporter(Protocol):
 
     def skipped(self, problem: Problem) -> None:
         """An item of the data could not be used; each is told once."""
-
-
-class Silent:
-    """A reporter that says nothing."""
-
-    def started(self, step: int, steps: int) -> None:
-        """Say nothing."""
-
-    def stepped(self, step: int, result: StepResult) -> None:
-        """Say nothing."""
-
-    def logged(self, line: Mapping[str, Any]) -> None:
-        """Say nothing."""
-
-    def pictured(self, step: int, picture: NDArray[np.uint8]) -> None:
-        """Say nothing."""
-
-    def validated(self, step: int, score: ValidationScore, best: bool) -> None:
-        """Say nothing."""
-
-    def skipped(self, problem: Problem) -> None:
-        """Say nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from model.data.sample import Problem
 from model.errors import MissingPackage
+from model.training.reporting import TrainReporter
 from model.training.state import METRICS
 from model.training.step import StepResult
 from model.training.validation import ValidationScore
@@ -24,7 +25,7 @@ _SMOOTHING = 0.95
 _LINE_SECONDS = 30.0
 
 
-class TerminalReporter:
+class TerminalReporter(TrainReporter):
     """Follows a training on stderr: a bar on a terminal, else a line now and then.
 
     Args:

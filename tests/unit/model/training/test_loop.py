@@ -14,7 +14,7 @@ from model.errors import ConfigError, InputError
 from model.training.distributed import Processes
 from model.training.loop import fit
 from model.training.pretrained import initial_model
-from model.training.reporting import Silent
+from model.training.reporting import TrainReporter
 from model.training.state import BEST, LAST, METRICS, STATE, load_state
 from model.training.step import StepResult
 from tests.support.training import tiny_recipe, write_tiny
@@ -27,7 +27,7 @@ class CrashError(Exception):
     """Stands for a kill: nothing is saved on the way out."""
 
 
-class Crashing(Silent):
+class Crashing(TrainReporter):
     def __init__(self, at: int) -> None:
         self.at = at
 
@@ -182,7 +182,7 @@ def test_items_that_cannot_be_used_are_told_once_each(
     (tmp_path / "davis/JPEGImages/480p/bear/00001.jpg").write_bytes(b"not a picture")
     told: list[Problem] = []
 
-    class Listening(Silent):
+    class Listening(TrainReporter):
         def skipped(self, problem: Problem) -> None:
             told.append(problem)
 
