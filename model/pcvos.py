@@ -118,7 +118,7 @@ class PCVOS(nn.Module):
 
         Args:
             features: Key features of ``B * T`` frames, a sample's frames adjoining.
-            memories: What each group of objects reads from; batch size B.
+            memories: The memory of each group of objects; batch size B.
             frames: T.
             settings: Matching and refinement switches.
             images: ``(B * T, 3, H, W)``; needed where provisional memory is decoded and the

@@ -1,4 +1,4 @@
-"""What passes between the stages of the method.
+"""Records that pass between the stages of the method.
 
 Letters: B batch, T frames in a clip, K objects, C channels, H and W of the padded frame,
 h = H / 16 and w = W / 16.
@@ -78,7 +78,7 @@ class ClipFrames:
 
     Attributes:
         rgb: T frames ``(H', W', 3)`` of one size, uint8 or floating point in [0, 1].
-        padding: What is added to them, in the mean colour.
+        padding: Pixels added on each side, in the mean colour.
         device: Where they are handed out.
     """
 
@@ -133,13 +133,13 @@ class Clip:
 
     @property
     def padding(self) -> Padding:
-        """What is added to the frames."""
+        """Pixels added on each side of the frames."""
         return self.frames.padding
 
 
 @dataclass(frozen=True, slots=True)
 class KeyFeatures:
-    """What the key encoder makes of ``B`` frames; shared by all objects.
+    """Output of the key encoder for ``B`` frames; shared by all objects.
 
     Attributes:
         key: ``(B, C_k, h, w)``, compared with the memory.

@@ -1,4 +1,4 @@
-"""Which objects there are, and in which channel."""
+"""The registry of object ids and their channels."""
 
 from collections.abc import Iterable
 

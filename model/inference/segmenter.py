@@ -68,7 +68,7 @@ class ClipSegmenter:
 
     @property
     def memory_records(self) -> tuple[FrameRecord, ...]:
-        """Which frames the memory holds and how much they are used, oldest first."""
+        """Records of the memory's frames, with their usage, oldest first."""
         return self._bank.records
 
     @property
@@ -85,7 +85,7 @@ class ClipSegmenter:
 
     @property
     def bodies(self) -> dict[int, Tensor]:
-        """Where each object's body was on the last frame, as ``StrayFilter.bodies``."""
+        """Each object's body on the last frame, as ``StrayFilter.bodies``."""
         return {} if self._strays is None else self._strays.bodies()
 
     @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""Which memory locations a query resembles most: a matrix product and its 20 best (section 3.3).
+"""The memory locations most similar to each query: a matrix product, top k (section 3.3).
 
 The product is the one cost that grows with a video, and written out whole it is bound by the
 memory's bandwidth: 1,620 queries of a 480p frame against 40 memory frames make 420 MB. So it is

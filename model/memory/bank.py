@@ -63,7 +63,7 @@ class MemoryFrame:
     Attributes:
         key: ``(C_k, h * w)``.
         values: For each object that is present, ``(C_v, h * w)``.
-        record: What else is known of it.
+        record: Its place and usage.
     """
 
     key: Tensor
@@ -155,7 +155,7 @@ class MemoryBank:
 
     Args:
         max_frames: Frames to hold; ``None``: all.
-        decay: What a frame's similarities lose for each frame added since, up to
+        decay: Penalty on a frame's similarities for each frame added since, up to
             ``OLDEST`` of them; a reference frame's nothing.
     """
 
@@ -259,7 +259,7 @@ class MemoryBank:
         """Note how much the frames were used.
 
         Args:
-            memories: What ``memories`` returned, after it was read; nothing was added since.
+            memories: As ``memories`` returned them, after they were read; nothing was added since.
             queries: Frames that read it.
         """
         if self._max_frames is None:
@@ -305,7 +305,7 @@ def age_penalties(ages: Sequence[int], decay: float, cells: int, *, device: torc
 
     Args:
         ages: Of each memory frame, the frames added since; 0 for references.
-        decay: What a frame loses for each, up to ``OLDEST`` of them.
+        decay: Penalty of a frame for each, up to ``OLDEST`` of them.
         cells: Locations of a frame.
         device: Of the keys.
     """

@@ -19,7 +19,7 @@ OTHER_REGION = -100.0
 
 @dataclass(frozen=True, slots=True)
 class WindowLayout:
-    """How a clip of a given size is cut into windows.
+    """The windows into which a clip of a given size is cut.
 
     Attributes:
         size: The clip, ``(T, h, w)``.

@@ -1,4 +1,4 @@
-"""Where the time goes: seconds by stage, measured where the stages run."""
+"""A clock that adds up seconds by stage."""
 
 import time
 from collections import defaultdict

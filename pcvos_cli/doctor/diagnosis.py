@@ -22,7 +22,6 @@ PACKAGES = {
     "av": "av",
     "cv2": "opencv-python-headless",
     "PIL": "pillow",
-    "scipy": "scipy",
     "pycocotools": "pycocotools",
     "safetensors": "safetensors",
 }

@@ -5,14 +5,10 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects
 
-from pcvos_cli.masks.label_map import LabelMap, as_bytes, box_of_all
+from pcvos_cli.masks.label_files import label_values
+from pcvos_cli.masks.label_map import LabelMap, box_of_all
 from pcvos_cli.masks.palette import bright_colour_of
-
-FEW = 8
-"""Largest id up to which looking for one object after the other is faster than for all at once:
-0.1 against 2 ms at 480p for one."""
 
 OPACITY = 0.45
 """Share of the object's colour in a pixel of the object."""
@@ -62,15 +58,8 @@ def draw_masks(
 
 def _boxes(labels: LabelMap) -> Iterator[tuple[int, tuple[slice, slice]]]:
     """Yield the id and the rows and columns of each object, ids ascending."""
-    small = as_bytes(labels)
-    largest = int(labels.max(initial=0))
-    if small is None or largest > FEW:
-        for index, box in enumerate(find_objects(labels)):
-            if box is not None:
-                yield index + 1, box
-        return
-    for object_id in range(1, largest + 1):
-        box = box_of_all((small == object_id).view(np.uint8))
+    for object_id in label_values(labels):
+        box = box_of_all(labels == object_id)
         if box is not None:
             yield object_id, box
 

@@ -20,7 +20,7 @@ def as_bytes(labels: LabelMap) -> NDArray[np.uint8] | None:
     return labels.astype(np.uint8)
 
 
-def box_of_all(labels: LabelMap) -> tuple[slice, slice] | None:
+def box_of_all(labels: LabelMap | NDArray[np.bool_]) -> tuple[slice, slice] | None:
     """Return rows and columns that hold all objects, or ``None`` without any."""
     x, y, width, height = cv2.boundingRect((labels != 0).view(np.uint8))
     return (slice(y, y + height), slice(x, x + width)) if width else None

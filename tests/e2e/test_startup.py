@@ -28,7 +28,7 @@ def test_nothing_heavy_is_imported(arguments: list[str]) -> None:
         "from pcvos_cli.app import app\n"
         f"try: app({arguments!r})\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'torchvision', 'timm', 'cv2', 'av', 'scipy', 'matplotlib'}\n"
+        "heavy = {'torch', 'torchvision', 'timm', 'cv2', 'av', 'matplotlib'}\n"
         "sys.exit(str(sorted(heavy & set(sys.modules)) or ''))"
     )
     done = subprocess.run(

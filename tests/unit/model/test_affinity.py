@@ -138,7 +138,7 @@ def test_groups_of_groups_find_the_nearest(length: int, monkeypatch: pytest.Monk
         assert all(len(set(row.tolist())) == 4 for row in rows)
 
 
-@pytest.mark.parametrize("magnitude", [1e-20, 1.0, 1e6])
+@pytest.mark.parametrize("magnitude", [1e-20, 1.0, 1e6, 1e15])
 @pytest.mark.parametrize("top_k", [None, 4])
 def test_keys_of_any_length_give_a_convex_combination(magnitude: float, top_k: int | None) -> None:
     query, key, value = some_memory()

@@ -1,9 +1,7 @@
 """Masks drawn on a frame."""
 
 import numpy as np
-import pytest
 
-from pcvos_cli.masks import drawing
 from pcvos_cli.masks.drawing import OPACITY, draw_masks
 from pcvos_cli.masks.palette import bright_colour_of
 
@@ -47,11 +45,14 @@ def test_object_that_fills_the_frame_and_single_pixels() -> None:
     assert full[15, 15, 0] == round(255 * OPACITY)
 
 
-def test_few_objects_and_many_are_found_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_objects_are_drawn_one_by_one_however_many() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     labels = np.zeros((60, 80), np.int32)
-    labels[5:20, 0:30], labels[30:59, 70:80], labels[59, 79] = 2, 5, 8
-    labels[40, 3] = labels[2, 77] = 1
-    few = draw_masks(rgb, labels)
-    monkeypatch.setattr(drawing, "FEW", 0)
-    assert np.array_equal(draw_masks(rgb, labels), few)
+    expected = rgb
+    for object_id in range(1, 13):  # Far enough from each other for their outlines.
+        y, x = divmod(object_id - 1, 4)
+        alone = np.zeros_like(labels)
+        alone[20 * y + 5 : 20 * y + 15, 20 * x + 5 : 20 * x + 15] = 300 * object_id
+        labels += alone
+        expected = draw_masks(expected, alone)
+    assert np.array_equal(draw_masks(rgb, labels), expected)
