@@ -8,17 +8,13 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pcvos_cli.masks.label_map import LabelMap
 from pcvos_cli.masks.writers import MaskWriter
-from pcvos_cli.video.background import BackgroundThread
 from pcvos_cli.video.source import Frame
 
 T = TypeVar("T")
@@ -60,13 +56,9 @@ _END = _End()
 class prefetch(Generic[T]):  # noqa: N801  used like a function, as contextlib.closing is
     """Read ahead of the consumer in a thread; an iterator and a context manager.
 
-    Once it is ahead by ``depth``, the thread gives way to all others (``BackgroundThread``). By
-    then, what decodes has started the threads it uses.
-
     Args:
-        iterable: What is read, entirely within the thread, or the one that takes over from
-            it. If its iterator has a ``close`` method (a generator), the thread calls it at
-            the end.
+        iterable: Read entirely within the thread. If its iterator has a ``close`` method (a
+            generator), the thread calls it at the end.
         depth: Items held ready at most.
 
     Raises:
@@ -80,33 +72,24 @@ class prefetch(Generic[T]):  # noqa: N801  used like a function, as contextlib.c
         self._error: BaseException | None = None
         self._stop = threading.Event()
         self._iterable = iterable
-        self._iterator: Iterator[T] | None = None
-        self._thread = BackgroundThread(self._work, "pcvos-prefetch")
+        self._thread = threading.Thread(target=self._read, name="pcvos-prefetch", daemon=True)
+        self._thread.start()
 
-    def _work(self, thread: BackgroundThread) -> bool:
+    def _read(self) -> None:
+        iterator: Iterator[T] | None = None
         try:
-            if self._iterator is None:
-                self._iterator = iter(self._iterable)
-            while True:
-                with thread.at_work():
-                    item = next(self._iterator, _END)
-                if isinstance(item, _End):
-                    break
+            iterator = iter(self._iterable)
+            for item in iterator:
                 if not _offer(self._items, item, self._stop.is_set):
                     break
-                if self._items.full():
-                    thread.give_way()
-                if thread.is_relieved:
-                    return False
         except BaseException as error:  # crosses the thread, whatever it is
             self._error = error
         try:
-            getattr(self._iterator, "close", lambda: None)()
+            getattr(iterator, "close", lambda: None)()
         except BaseException as error:
             self._error = self._error or error
         # So that the consumer, who may be waiting already, need not find out by itself.
         _offer(self._items, _END, self._stop.is_set)
-        return True
 
     def __iter__(self) -> Iterator[T]:
         return self
@@ -121,7 +104,7 @@ class prefetch(Generic[T]):  # noqa: N801  used like a function, as contextlib.c
         while not self._stop.is_set():
             # Asked before the queue: a thread that has ended can add nothing afterwards.
             alive = self._thread.is_alive()
-            with contextlib.suppress(queue.Empty), self._thread.awaited():
+            with contextlib.suppress(queue.Empty):
                 item = self._items.get(timeout=POLL_SECONDS if alive else 0.001)
                 if isinstance(item, _End):
                     break
@@ -151,7 +134,7 @@ class prefetch(Generic[T]):  # noqa: N801  used like a function, as contextlib.c
         self.close()
 
 
-_Job = tuple[Frame, LabelMap, NDArray[np.float32] | None]
+_Job = tuple[Frame, NDArray[np.int32], NDArray[np.float32] | None]
 
 
 class BackgroundWriter:
@@ -159,9 +142,6 @@ class BackgroundWriter:
 
     All calls to the writers happen in the thread, so a writer is never aborted while it
     writes. As a context manager it closes on success and aborts on an error.
-
-    The thread gives way to all others, until it was waited for too long or the run ends
-    (``BackgroundThread``).
 
     Args:
         writers: Called in this order for each frame.
@@ -175,37 +155,33 @@ class BackgroundWriter:
         if depth < 1:
             raise ValueError(f"depth must be at least 1, got {depth}")
         self._writers = tuple(writers)
-        self._jobs: queue.Queue[_Job | threading.Event | Callable[[], None]] = queue.Queue(depth)
+        self._jobs: queue.Queue[_Job | Callable[[], None]] = queue.Queue(depth)
         self._error: BaseException | None = None
         self._finish = threading.Event()
         self._drop = threading.Event()
-        _start_threads_of_opencv()
-        self._thread = BackgroundThread(self._work, "pcvos-writer")
+        self._thread = threading.Thread(target=self._work, name="pcvos-writer", daemon=True)
+        self._thread.start()
 
     @property
     def wants_probs(self) -> bool:
         """Whether any writer reads ``probs``."""
         return any(writer.wants_probs for writer in self._writers)
 
-    def _work(self, thread: BackgroundThread) -> bool:
-        thread.give_way()
+    def _work(self) -> None:
         try:
-            self._write_all(thread)
-            if thread.is_relieved:
-                return False
+            self._write_all()
             if not self._drop.is_set():
                 for writer in self._writers:
                     writer.close()
-                return True
+                return
         except BaseException as error:  # crosses the thread, whatever it is
             self._error = error
         for writer in self._writers:
             with contextlib.suppress(Exception):  # the first error is the one to report
                 writer.abort()
-        return True
 
-    def _write_all(self, thread: BackgroundThread) -> None:
-        while not self._drop.is_set() and not thread.is_relieved:
+    def _write_all(self) -> None:
+        while not self._drop.is_set():
             finishing = self._finish.is_set()
             try:
                 job = self._jobs.get(timeout=0 if finishing else POLL_SECONDS)
@@ -213,23 +189,23 @@ class BackgroundWriter:
                 if finishing:
                     return
                 continue
-            if isinstance(job, threading.Event):
-                job.set()
-                continue
-            with thread.at_work():
-                if callable(job):
-                    job()
-                else:
-                    self._write(*job)
+            if callable(job):
+                job()
+            else:
+                self._write(*job)
 
-    def _write(self, frame: Frame, labels: LabelMap, probs: NDArray[np.float32] | None) -> None:
+    def _write(
+        self, frame: Frame, labels: NDArray[np.int32], probs: NDArray[np.float32] | None
+    ) -> None:
         for writer in self._writers:
             if not writer.wants_probs:
                 writer.write(frame, labels, None)
             elif probs is not None:
                 writer.write(frame, labels, probs)
 
-    def submit(self, frame: Frame, labels: LabelMap, probs: NDArray[np.float32] | None) -> None:
+    def submit(
+        self, frame: Frame, labels: NDArray[np.int32], probs: NDArray[np.float32] | None
+    ) -> None:
         """Queue one frame; waits while the queue is full. Arguments as ``MaskWriter.write``.
 
         Where ``probs`` is ``None``, writers that want them are passed over: a resumed run
@@ -238,9 +214,7 @@ class BackgroundWriter:
         Raises:
             OutputError: A writer failed on this or an earlier frame.
         """
-        seen = labels.view()
-        seen.flags.writeable = False  # So that two writers may share the RLEs of it.
-        self._put((frame, seen, probs))
+        self._put((frame, labels, probs))
 
     def then(self, action: Callable[[], None]) -> None:
         """Queue a call, made in the writers' thread once all frames before are written.
@@ -250,32 +224,14 @@ class BackgroundWriter:
         """
         self._put(action)
 
-    def flush(self) -> None:
-        """Wait until every submitted frame has been written.
-
-        Raises:
-            OutputError: A writer failed.
-        """
-        reached = threading.Event()
-        self._put(reached)
-        while not reached.is_set():
-            ended = self._has_ended()
-            with self._thread.awaited():
-                reached.wait(POLL_SECONDS)
-            if ended and not reached.is_set():
-                self._raise()
-
-    def _put(self, job: _Job | threading.Event | Callable[[], None]) -> None:
-        if not _offer(self._jobs, job, self._has_ended, self._thread.awaited):
-            self._raise()
+    def _put(self, job: _Job | Callable[[], None]) -> None:
+        if not _offer(self._jobs, job, self._has_ended):
+            if self._error is not None:
+                raise self._error
+            raise ValueError("the writer is closed")
 
     def _has_ended(self) -> bool:
         return not self._thread.is_alive()
-
-    def _raise(self) -> None:
-        if self._error is not None:
-            raise self._error
-        raise ValueError("the writer is closed")
 
     def close(self) -> None:
         """Write what is queued and finish all files. Safe to call twice.
@@ -283,10 +239,9 @@ class BackgroundWriter:
         Raises:
             OutputError: A writer failed; then all have been aborted.
         """
-        self._thread.hurry()  # Nothing else of ours is at work.
         self._finish.set()
-        # Nobody waits for this one: it is for the thread, which may be waiting for work.
-        _offer(self._jobs, threading.Event(), self._has_ended)
+        # Wakes the thread, which may be waiting for work.
+        _offer(self._jobs, lambda: None, self._has_ended)
         while not self._has_ended():
             self._thread.join(POLL_SECONDS)
         if self._error is not None:
@@ -313,23 +268,10 @@ class BackgroundWriter:
             self.abort()
 
 
-def _start_threads_of_opencv() -> None:
-    # Or the thread that gives way would, and whoever uses OpenCV after it had threads that do.
-    cv2.LUT(np.zeros((1 << 10, 1 << 10), np.uint8), np.zeros(256, np.uint8))
-
-
-def _offer(
-    items: "queue.Queue[T]",
-    item: T,
-    given_up: Callable[[], bool],
-    waiting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
-) -> bool:
-    """Put ``item`` unless the other side has gone; return whether it was put.
-
-    Each piece of the wait is in a context of ``waiting``.
-    """
+def _offer(items: "queue.Queue[T]", item: T, given_up: Callable[[], bool]) -> bool:
+    """Put ``item`` unless the other side has gone; return whether it was put."""
     while not given_up():
-        with contextlib.suppress(queue.Full), waiting():
+        with contextlib.suppress(queue.Full):
             items.put(item, timeout=POLL_SECONDS)
             return True
     return False

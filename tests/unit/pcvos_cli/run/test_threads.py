@@ -1,10 +1,8 @@
 """prefetch and BackgroundWriter: bounded, in order, errors cross, nothing hangs."""
 
-import os
 import threading
 import time
 from collections.abc import Iterator
-from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -19,10 +17,7 @@ from pcvos_cli.run.threads import (
     prefetch,
     queue_length,
 )
-from pcvos_cli.video import background
 from pcvos_cli.video.source import Frame
-
-T = TypeVar("T")
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -74,29 +69,6 @@ class Recorder:
 
 def workers() -> list[str]:
     return [t.name for t in threading.enumerate() if t.name.startswith("pcvos-")]
-
-
-def _can_give_way() -> bool:
-    """Try it, in a thread that ends then: Linux alone can, and some containers forbid it."""
-    managed: list[bool] = []
-
-    def attempt() -> None:
-        try:
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-        except (AttributeError, OSError):
-            return
-        managed.append(True)
-
-    thread = threading.Thread(target=attempt)
-    thread.start()
-    thread.join()
-    return bool(managed)
-
-
-def let_it_get_ahead(items: prefetch[T]) -> None:
-    while not items._items.full():
-        time.sleep(0.01)
-    time.sleep(0.05)
 
 
 def test_prefetch_keeps_order() -> None:
@@ -203,84 +175,6 @@ def test_the_end_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         assert recorder.calls == [*((index, False) for index in range(frames)), "close"]
 
 
-@pytest.mark.skipif(not _can_give_way(), reason="no thread can give way here")
-def test_the_readers_thread_gives_way_once_it_is_ahead_and_no_other_does(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(background, "STARVED_SECONDS", 60)  # Other tests may keep the cores busy.
-
-    def classes() -> Iterator[int]:
-        while True:
-            yield os.sched_getscheduler(0)
-
-    with prefetch(classes(), depth=3) as items:
-        let_it_get_ahead(items)
-        assert [next(items) for _ in range(3)] == [os.SCHED_OTHER] * 3
-        # The fourth was in hand when the queue was full.
-        assert [next(items) for _ in range(8)][1:] == [os.SCHED_IDLE] * 7
-    assert os.sched_getscheduler(0) == os.SCHED_OTHER
-    assert workers() == []
-
-
-@pytest.mark.skipif(not _can_give_way(), reason="no thread can give way here")
-def test_a_thread_that_does_not_give_way_takes_over_reading(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(background, "STARVED_SECONDS", 0.1)
-    closed: list[str] = []
-
-    def numbers() -> Iterator[tuple[int, int]]:
-        try:
-            for i in range(12):
-                if i == 6:
-                    time.sleep(0.3)  # The consumer waits meanwhile.
-                yield i, os.sched_getscheduler(0)
-        finally:
-            closed.append(threading.current_thread().name)
-
-    with prefetch(numbers(), depth=2) as items:
-        let_it_get_ahead(items)
-        read = list(items)
-    assert [i for i, _ in read] == list(range(12))
-    assert os.SCHED_IDLE in [cls for _, cls in read[:6]]
-    assert [cls for _, cls in read[7:]] == [os.SCHED_OTHER] * 5
-    assert closed == ["pcvos-prefetch"]
-    assert workers() == []
-
-
-def test_a_reader_that_is_never_ahead_is_not_relieved(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "STARVED_SECONDS", 0.02)
-    threads: set[int] = set()
-
-    def numbers() -> Iterator[int]:
-        for i in range(5):
-            threads.add(threading.get_ident())
-            time.sleep(0.1)
-            yield i
-
-    with prefetch(numbers()) as items:
-        assert list(items) == list(range(5))
-    assert len(threads) == 1
-
-
-def test_an_error_crosses_from_the_thread_that_took_over(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(background, "STARVED_SECONDS", 0.05)
-
-    def numbers() -> Iterator[int]:
-        yield from range(3)
-        time.sleep(0.2)
-        yield 3
-        raise OSError("cable pulled")
-
-    with prefetch(numbers(), depth=1) as items:
-        let_it_get_ahead(items)
-        assert [next(items) for _ in range(4)] == [0, 1, 2, 3]
-        with pytest.raises(OSError, match="cable pulled"):
-            next(items)
-
-
 def test_prefetch_needs_depth() -> None:
     with pytest.raises(ValueError, match="depth"):
         prefetch([], depth=0)
@@ -320,16 +214,7 @@ def test_writer_is_bounded() -> None:
     assert len(writer.calls) == 11
 
 
-def test_flush_waits_for_what_was_submitted() -> None:
-    writer = Recorder()
-    with BackgroundWriter([writer], depth=8) as sink:
-        for i in range(5):
-            sink.submit(frame(i), LABELS, None)
-        sink.flush()
-        assert len(writer.calls) == 5
-
-
-@pytest.mark.parametrize("after", ["submit", "flush", "close"])
+@pytest.mark.parametrize("after", ["submit", "close"])
 def test_an_error_reaches_the_caller_and_aborts_all(after: str) -> None:
     broken, sound = Recorder(fail_at=1), Recorder()
     sink = BackgroundWriter([broken, sound], depth=4)
@@ -338,8 +223,6 @@ def test_an_error_reaches_the_caller_and_aborts_all(after: str) -> None:
         with sink:
             for i in range(50 if after == "submit" else 3):
                 sink.submit(frame(i), LABELS, None)
-            if after == "flush":
-                sink.flush()
 
     with pytest.raises(OutputError, match="disk full"):
         use()
@@ -365,7 +248,8 @@ def test_an_error_of_the_caller_aborts() -> None:
     def use() -> None:
         with BackgroundWriter([writer]) as sink:
             sink.submit(frame(0), LABELS, None)
-            sink.flush()
+            while not writer.calls:
+                time.sleep(0.01)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -437,87 +321,3 @@ def test_writers_of_scores_are_passed_over_where_there_are_none() -> None:
         sink.submit(frame(1), LABELS, np.zeros((2, 2, 2), np.float32))
     assert soft.calls == [(1, True), "close"]
     assert hard.calls == [(0, False), (1, False), "close"]
-
-
-class _Classes(Recorder):
-    """A writer that notes the scheduling class of its thread, and lingers on some frames."""
-
-    def __init__(self, *, linger_at: int | None = None) -> None:
-        super().__init__()
-        self.linger_at = linger_at
-        self.classes: list[int] = []
-        self.closed_in: int | None = None
-
-    def write(
-        self, frame: Frame, labels: NDArray[np.int32], probs: NDArray[np.float32] | None
-    ) -> None:
-        super().write(frame, labels, probs)
-        self.classes.append(os.sched_getscheduler(0))
-        if frame.index == self.linger_at:
-            time.sleep(0.2)
-
-    def close(self) -> None:
-        super().close()
-        self.closed_in = os.sched_getscheduler(0)
-
-
-@pytest.mark.skipif(not _can_give_way(), reason="no thread can give way here")
-def test_the_writers_thread_gives_way_and_no_other_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "STARVED_SECONDS", 60)  # Other tests may keep the cores busy.
-    recorder = _Classes()
-    with BackgroundWriter([recorder]) as out:
-        for i in range(3):
-            out.submit(frame(i), LABELS, None)
-        out.flush()
-        assert recorder.classes == [os.SCHED_IDLE] * 3
-    assert recorder.closed_in == os.SCHED_OTHER  # Nothing else is at work by then.
-    assert os.sched_getscheduler(0) == os.SCHED_OTHER
-
-
-@pytest.mark.skipif(not _can_give_way(), reason="no thread can give way here")
-def test_a_thread_that_does_not_give_way_takes_over_from_one_that_gets_nowhere(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(background, "STARVED_SECONDS", 0.1)
-    recorder = _Classes(linger_at=1)
-    with BackgroundWriter([recorder], depth=1) as out:
-        for i in range(6):
-            out.submit(frame(i), LABELS, None)
-        out.flush()
-        # Other tests may keep the cores so busy that it is relieved of the first frame already.
-        assert recorder.classes[0] == os.SCHED_IDLE
-        assert recorder.classes[2:] == [os.SCHED_OTHER] * 4
-    assert recorder.calls == [*((i, False) for i in range(6)), "close"]
-
-
-@pytest.mark.skipif(not _can_give_way(), reason="no thread can give way here")
-def test_a_frame_that_takes_long_is_the_last_one_of_its_thread_though_nobody_waits(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(background, "STARVED_SECONDS", 0.1)
-    recorder = _Classes()
-    recorder.gate = threading.Event()
-    with BackgroundWriter([recorder], depth=8) as out:
-        out.submit(frame(0), LABELS, None)
-        time.sleep(0.2)
-        out.submit(frame(1), LABELS, None)  # Does not wait, but looks.
-        recorder.gate.set()
-        out.flush()
-        assert recorder.classes == [os.SCHED_IDLE, os.SCHED_OTHER]
-
-
-def test_an_error_reaches_the_caller_though_another_thread_was_to_take_over(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(background, "STARVED_SECONDS", 0.05)
-    recorder = Recorder(fail_at=0)
-    recorder.gate = threading.Event()
-    out = BackgroundWriter([recorder], depth=1)
-    out.submit(frame(0), LABELS, None)
-    out.submit(frame(1), LABELS, None)
-    threading.Timer(0.3, recorder.gate.set).start()
-    with pytest.raises(OutputError, match="disk full"):
-        out.submit(frame(2), LABELS, None)  # There is no room for so long that it hurries.
-    with pytest.raises(OutputError, match="disk full"):
-        out.close()
-    assert recorder.calls == ["abort"]
