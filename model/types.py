@@ -123,6 +123,8 @@ class Clip:
             a video is its first reference frame alone.
         due: The clip is ``L`` frames long, so its last frame enters the memory.
         final: No frame follows, so nothing needs to enter the memory.
+        sources: What each of the frames came from, as the caller of ``iter_clips`` gave it;
+            the core does not look at it.
     """
 
     start: int
@@ -130,6 +132,7 @@ class Clip:
     reference: ReferenceMask | None
     due: bool
     final: bool
+    sources: tuple[Any, ...] = ()
 
     @property
     def padding(self) -> Padding:

@@ -1,6 +1,7 @@
 """Frames to clips."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +14,13 @@ from model.types import Clip, ClipFrames, ReferenceMask
 
 
 def iter_clips(
-    frames: Iterable[NDArray[np.uint8] | Tensor],
+    frames: Iterable[Any],
     references: Mapping[int, ReferenceMask],
     *,
     interval: int,
     start: int = 0,
     continued: bool = False,
+    pixels: Callable[[Any], NDArray[np.uint8] | Tensor] | None = None,
 ) -> Iterator[Clip]:
     """Group frames into the clips between memory updates.
 
@@ -34,6 +36,8 @@ def iter_clips(
         start: Index of the first item of ``frames``; it must have a reference mask, unless
             ``continued``.
         continued: The clips before ``start`` were made earlier, and a clip begins there.
+        pixels: Takes such pixels from an item of ``frames``, where the items are anything
+            else. The items themselves come with the clip, as its ``sources``.
 
     Yields:
         Clips. Their frames share the memory of what was read.
@@ -46,16 +50,17 @@ def iter_clips(
         raise ValueError(f"frame {start} has no reference mask to start from")
     if interval < 1:
         raise ValueError(f"interval must be at least 1, got {interval}")
-    pending: list[Tensor] = []
+    pending: list[tuple[Tensor, Any]] = []
     first = start
     size: tuple[int, ...] | None = None
-    ready: tuple[int, list[Tensor]] | None = None
-    for index, frame in enumerate(frames, start=start):
+    ready: tuple[int, list[tuple[Tensor, Any]]] | None = None
+    for index, item in enumerate(frames, start=start):
         if ready is not None:
             yield _clip(*ready, references, interval, final=False)
             ready = None
-        pending.append(_pixels(frame, index, references.get(index), size))
-        size = tuple(pending[-1].shape)
+        rgb = _pixels(item if pixels is None else pixels(item), index, references.get(index), size)
+        pending.append((rgb, item))
+        size = tuple(rgb.shape)
         if len(pending) == interval or index in references:
             # Held back until the next frame shows whether this clip is the final one.
             ready = (first, pending)
@@ -92,16 +97,18 @@ def _pixels(
 
 def _clip(
     start: int,
-    frames: list[Tensor],
+    pending: list[tuple[Tensor, Any]],
     references: Mapping[int, ReferenceMask],
     interval: int,
     *,
     final: bool,
 ) -> Clip:
+    frames, sources = zip(*pending, strict=True)
     height, width = frames[0].shape[:2]
     return Clip(
         start=start,
-        frames=ClipFrames(tuple(frames), padding_to_multiple((height, width), STRIDE)),
+        frames=ClipFrames(frames, padding_to_multiple((height, width), STRIDE)),
+        sources=sources,
         reference=references.get(start + len(frames) - 1),
         due=len(frames) == interval,
         final=final,

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from pcvos_cli.benchmarking.report import Machine
-from pcvos_cli.run.plan import device_name
+from pcvos_cli.run.device import device_name
 from pcvos_cli.run.report import package_versions, peak_resident_mb
 from pcvos_cli.scoring.parallel import available_cores
 

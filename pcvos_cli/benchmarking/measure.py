@@ -31,8 +31,7 @@ from pcvos_cli.benchmarking.machine import (
     synchronise,
 )
 from pcvos_cli.benchmarking.report import BenchmarkReport, Measurement, Spread
-from pcvos_cli.run.backward import new_segmenter
-from pcvos_cli.run.decoding import decode
+from pcvos_cli.run.frames import decode, new_segmenter
 from pcvos_cli.run.pipeline import segment_video
 from pcvos_cli.run.plan import Job, prepare
 from pcvos_cli.run.settings import SegmentSettings
@@ -140,7 +139,7 @@ def _load_clip(
     """Prepare a run on a clip and decode its frames into memory."""
     with open_source(video) as source:
         job = prepare(source, [str(mask)], folder / "out", settings.segment)
-        decoded = decode(source, job, StageClock(), settings.segment)
+        decoded = decode(source, job, StageClock())
         frames = [small for _, small in itertools.islice(decoded, settings.wanted_frames)]
     if len(frames) < 2:
         raise InputError(f"{video}: a single frame leaves nothing to measure")

@@ -12,12 +12,10 @@ import numpy as np
 
 from model.errors import MaskError, OutputError
 from pcvos_cli.convert.label_sources import MOTS_BASE, LabelSequence, open_labels
-from pcvos_cli.convert.writers import BinaryWriter, CocoWriter, MotsWriter
+from pcvos_cli.convert.writers import BinaryWriter, CocoWriter, MotsWriter, YoutubeVisWriter
 from pcvos_cli.files import make_directory, output_errors, temporary
-from pcvos_cli.masks.coco import RLEWriter
 from pcvos_cli.masks.label_files import VOID
-from pcvos_cli.masks.writers import MaskWriter, PaletteWriter
-from pcvos_cli.video.source import Frame, VideoInfo
+from pcvos_cli.masks.writers import FrameMasks, MaskWriter, PaletteWriter
 
 Target = Literal["youtube-vis", "coco", "mots", "binary", "davis"]
 JSON_TARGETS = ("youtube-vis", "coco")
@@ -127,7 +125,7 @@ def _write(
     try:
         for index, (name, ids) in enumerate(zip(labels.names, labels.read(), strict=True)):
             pts = index if labels.pts is None else labels.pts[index]
-            writer.write(Frame(index, name, pts, no_pixels), ids, None)
+            writer.write(FrameMasks(index, name, pts, no_pixels, ids))
             if on_frames is not None:
                 on_frames(1)
     except BaseException:
@@ -141,21 +139,14 @@ def _json_writer(
 ) -> MaskWriter:
     if settings.target == "coco":
         return CocoWriter(output, labels.names, labels.size, suffix=settings.suffix)
-    height, width = labels.size
-    info = VideoInfo(
-        path=source.resolve(),
-        height=height,
-        width=width,
-        coded_size=labels.size,
-        rotation=0,
-        fps=settings.fps,
-        frame_count=len(labels.names),
+    return YoutubeVisWriter(
+        output,
+        labels.size,
+        source=source.resolve().name,
         time_base=labels.time_base or 1 / settings.fps,
-        has_audio=False,
-        is_folder=True,
+        settings={"converted_from": labels.kind},
+        object_ids=labels.object_ids,
     )
-    converted = {"converted_from": labels.kind}
-    return RLEWriter(output, info, settings=converted, object_ids=labels.object_ids)
 
 
 def _folder_writer(folder: Path, labels: LabelSequence, settings: ConversionSettings) -> MaskWriter:

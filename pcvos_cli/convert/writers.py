@@ -1,21 +1,67 @@
-"""Masks in other people's formats: per-frame COCO, MOTS PNGs, a binary PNG an object."""
+"""Writers of whole videos: YouTube-VIS and per-frame COCO, MOTS PNGs, a binary PNG an object."""
 
 import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pycocotools import mask as coco_mask
 
 from model.errors import OutputError
 from pcvos_cli.convert.label_sources import MOTS_BASE
 from pcvos_cli.files import make_directory, output_errors, remove, temporary, write_whole
-from pcvos_cli.masks.coco import CATEGORY_ID, bbox_of, encode_labels
-from pcvos_cli.masks.label_map import LabelMap
-from pcvos_cli.video.source import Frame
+from pcvos_cli.masks.journal import LabelJournal
+from pcvos_cli.masks.rle import area_of, bbox_of, encode_labels
+from pcvos_cli.masks.writers import FrameMasks
+from pcvos_cli.masks.youtube_vis import CATEGORY_ID, write_youtube_vis
+
+
+class YoutubeVisWriter:
+    """One JSON file in the form of YouTube-VIS; until ``close``, a journal lies beside it.
+
+    Args:
+        path: The JSON file.
+        size: ``(height, width)`` of a frame.
+        options: As ``write_youtube_vis``.
+
+    Raises:
+        OutputError: The journal cannot be created.
+    """
+
+    def __init__(self, path: Path, size: tuple[int, int], **options: Any) -> None:
+        self._path = path
+        self._size = size
+        self._options = options
+        make_directory(path.parent)
+        self._journal_path = path.with_name(f"{path.name}.journal.tmp")
+        self._journal = LabelJournal(self._journal_path)
+
+    def write(self, frame: FrameMasks) -> None:
+        """Put one frame into the journal.
+
+        Raises:
+            OutputError: The journal cannot be written.
+        """
+        self._journal.write(frame)
+
+    def close(self) -> None:
+        """Write the JSON file and remove the journal.
+
+        Raises:
+            OutputError: It cannot be written; nothing is left behind.
+        """
+        try:
+            write_youtube_vis(self._path, self._journal, size=self._size, **self._options)
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Remove the journal."""
+        self._journal.close()
+        remove(self._journal_path)
 
 
 class CocoWriter:
@@ -34,8 +80,6 @@ class CocoWriter:
     Raises:
         OutputError: It cannot be created.
     """
-
-    wants_probs = False
 
     def __init__(
         self, path: Path, names: Sequence[str], size: tuple[int, int], *, suffix: str
@@ -68,19 +112,14 @@ class CocoWriter:
             self._out.write((",\n" if index else "\n") + json.dumps(image, ensure_ascii=False))
         self._out.write('\n],\n"annotations": [')
 
-    def write(
-        self,
-        frame: Frame,
-        labels: LabelMap,
-        probs: NDArray[np.float32] | None,  # noqa: ARG002
-    ) -> None:
+    def write(self, frame: FrameMasks) -> None:
         """Write the objects of one frame.
 
         Raises:
             OutputError: It cannot be written.
         """
-        for object_id, counts in encode_labels(labels).items():
-            rle = {"size": list(labels.shape), "counts": counts}
+        for object_id, counts in encode_labels(frame.labels).items():
+            rle = {"size": list(frame.labels.shape), "counts": counts}
             self._annotations += 1
             annotation = {
                 "id": self._annotations,
@@ -88,7 +127,7 @@ class CocoWriter:
                 "category_id": CATEGORY_ID,
                 "track_id": object_id,
                 "iscrowd": 0,
-                "area": int(coco_mask.area(rle)),
+                "area": area_of(rle),
                 "bbox": bbox_of(rle),
                 "segmentation": rle,
             }
@@ -132,25 +171,19 @@ class MotsWriter:
         OutputError: The folder cannot be created.
     """
 
-    wants_probs = False
-
     def __init__(self, directory: Path, *, class_id: int) -> None:
         self._directory = directory
         self._base = class_id * MOTS_BASE
         make_directory(directory)
 
-    def write(
-        self,
-        frame: Frame,
-        labels: LabelMap,
-        probs: NDArray[np.float32] | None,  # noqa: ARG002
-    ) -> None:
+    def write(self, frame: FrameMasks) -> None:
         """Write one PNG.
 
         Raises:
             OutputError: It cannot be written, or an id is above 999.
         """
         path = self._directory / f"{frame.name}.png"
+        labels = frame.labels
         largest = int(labels.max(initial=0))
         if largest >= MOTS_BASE:
             raise OutputError(f"{path}: object id {largest} does not fit MOTS (1 to 999)")
@@ -177,27 +210,20 @@ class BinaryWriter:
         OutputError: A folder cannot be created.
     """
 
-    wants_probs = False
-
     def __init__(self, directory: Path, object_ids: Sequence[int]) -> None:
         self._folders = {object_id: directory / str(object_id) for object_id in object_ids}
         make_directory(directory)
         for folder in self._folders.values():
             make_directory(folder)
 
-    def write(
-        self,
-        frame: Frame,
-        labels: LabelMap,
-        probs: NDArray[np.float32] | None,  # noqa: ARG002
-    ) -> None:
+    def write(self, frame: FrameMasks) -> None:
         """Write one PNG for each object.
 
         Raises:
             OutputError: One cannot be written.
         """
         for object_id, folder in self._folders.items():
-            mask = np.where(labels == object_id, 255, 0).astype(np.uint8)
+            mask = np.where(frame.labels == object_id, 255, 0).astype(np.uint8)
             write_whole(folder / f"{frame.name}.png", _png(mask))
 
     def close(self) -> None:

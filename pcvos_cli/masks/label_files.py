@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from model.errors import InputError, MaskError
-from pcvos_cli.masks.label_map import LabelMap
 from pcvos_cli.masks.palette import voc_palette
+
+LabelMap = NDArray[np.uint8] | NDArray[np.int32]
+"""``(H, W)`` integers as a file holds them."""
 
 VOID = 255
 """Pixels of an 8-bit map that the annotators left open."""

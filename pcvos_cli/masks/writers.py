@@ -1,7 +1,8 @@
-"""What is done with each frame's masks: palette PNGs, COCO RLE, an overlay, scores."""
+"""What is written of each frame's masks: the writers' protocol, palette PNGs and scores."""
 
 import io
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -11,40 +12,44 @@ from PIL import Image
 
 from model.errors import OutputError
 from pcvos_cli.files import make_directory, write_whole
-from pcvos_cli.masks.coco import RLEWriter
-from pcvos_cli.masks.label_map import LabelMap, as_bytes
-from pcvos_cli.masks.overlay import OverlayWriter
 from pcvos_cli.masks.palette import MAX_PALETTE_ID, voc_palette
-from pcvos_cli.video.source import Frame
-
-__all__ = ["MaskWriter", "OverlayWriter", "PaletteWriter", "RLEWriter", "ScoresWriter"]
-
 
 _ZLIB_RLE = 3
 """zlib's strategy Z_RLE."""
 
 
+@dataclass(frozen=True, slots=True)
+class FrameMasks:
+    """A frame and its masks.
+
+    Attributes:
+        index: 0-based position in the source.
+        name: Stem of its files.
+        pts: Presentation time in units of the source's time base.
+        rgb: ``(H, W, 3)`` uint8, upright.
+        labels: ``(H, W)`` int32 object ids at the source's size, 0 = background.
+        probs: ``(1 + K, h, w)`` at the working size, all of the run's ids in ascending order;
+            an object that has not entered yet is zero. ``None`` where nobody asked for scores,
+            or they are files already.
+    """
+
+    index: int
+    name: str
+    pts: int
+    rgb: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+    probs: NDArray[np.float32] | None = None
+
+
 class MaskWriter(Protocol):
     """One output format. ``write`` is called once a frame, in order."""
 
-    def write(self, frame: Frame, labels: LabelMap, probs: NDArray[np.float32] | None) -> None:
+    def write(self, frame: FrameMasks) -> None:
         """Write one frame.
-
-        Args:
-            frame: The source's frame, at the source's size.
-            labels: ``(H, W)`` object ids at the source's size, 0 = background.
-            probs: ``(1 + K, h, w)`` at the working size, all of the run's ids in ascending
-                order; an object that has not entered yet is zero. ``None`` unless
-                ``wants_probs``.
 
         Raises:
             OutputError: If it cannot be written.
         """
-        ...
-
-    @property
-    def wants_probs(self) -> bool:
-        """Whether ``write`` reads ``probs``."""
         ...
 
     def close(self) -> None:
@@ -68,33 +73,25 @@ class PaletteWriter:
         OutputError: The folder cannot be created.
     """
 
-    wants_probs = False
-
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._palette = voc_palette().tobytes()
         make_directory(directory)
 
-    def write(
-        self,
-        frame: Frame,
-        labels: LabelMap,
-        probs: NDArray[np.float32] | None,  # noqa: ARG002
-    ) -> None:
+    def write(self, frame: FrameMasks) -> None:
         """Write one PNG.
 
         Raises:
             OutputError: It cannot be written, or an id is above 255.
         """
         path = self._directory / f"{frame.name}.png"
-        small = as_bytes(labels)
-        if small is None:
+        largest = frame.labels.max(initial=0)
+        if largest > MAX_PALETTE_ID:
             raise OutputError(
-                f"{path}: object id {labels.max()} does not fit a palette PNG "
-                f"(0 to {MAX_PALETTE_ID})",
+                f"{path}: object id {largest} does not fit a palette PNG (0 to {MAX_PALETTE_ID})",
                 hint="write RLE instead (--format rle), or number the objects from 1",
             )
-        write_whole(path, encode_palette_png(small, self._palette))
+        write_whole(path, encode_palette_png(frame.labels, self._palette))
 
     def close(self) -> None:
         """Every file is whole already."""
@@ -103,9 +100,9 @@ class PaletteWriter:
         """Every file is whole already, and is kept."""
 
 
-def encode_palette_png(labels: LabelMap, palette: bytes | None = None) -> bytes:
+def encode_palette_png(labels: NDArray[np.integer], palette: bytes | None = None) -> bytes:
     """Return the bytes of a palette PNG of ``(H, W)`` ids from 0 to 255."""
-    image = Image.fromarray(labels.astype(np.uint8, copy=False))
+    image = Image.fromarray(labels.astype(np.uint8))
     image.putpalette(voc_palette().tobytes() if palette is None else palette)
     content = io.BytesIO()
     # Runs are all there is to compress: half the time of zlib's default, and smaller files.
@@ -118,6 +115,7 @@ class ScoresWriter:
 
     ``prob`` is float32 ``(1 + K, h, w)`` at the size the model worked at, channel 0 the
     background. The files are zip archives with fixed dates, so equal scores are equal bytes.
+    Frames may come in any order.
 
     Args:
         directory: Where they go; created if missing.
@@ -126,41 +124,25 @@ class ScoresWriter:
         OutputError: The folder cannot be created.
     """
 
-    wants_probs = True
-
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         make_directory(directory)
 
-    def write(
-        self,
-        frame: Frame,
-        labels: LabelMap,  # noqa: ARG002
-        probs: NDArray[np.float32] | None,
-    ) -> None:
-        """Write one archive.
-
-        Raises:
-            OutputError: It cannot be written.
-            ValueError: ``probs`` is ``None``.
-        """
-        if probs is None:
-            raise ValueError("ScoresWriter needs probs")
-        self.write_named(frame.name, probs)
-
-    def write_named(self, name: str, probs: NDArray[np.float32]) -> None:
-        """Write the archive of the frame of this name; frames may come in any order.
+    def write(self, frame: FrameMasks) -> None:
+        """Write one archive, unless the frame has no ``probs``: its archive is there already.
 
         Raises:
             OutputError: It cannot be written.
         """
+        if frame.probs is None:
+            return
         array = io.BytesIO()
-        np.save(array, np.ascontiguousarray(probs, dtype=np.float32), allow_pickle=False)
+        np.save(array, np.ascontiguousarray(frame.probs, dtype=np.float32), allow_pickle=False)
         content = io.BytesIO()
         # np.savez_compressed has no level; 1 is several times faster than its 6.
         with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             archive.writestr(zipfile.ZipInfo("prob.npy"), array.getvalue(), zipfile.ZIP_DEFLATED, 1)
-        write_whole(self._directory / f"{name}.npz", content.getvalue())
+        write_whole(self._directory / f"{frame.name}.npz", content.getvalue())
 
     def close(self) -> None:
         """Every file is whole already."""

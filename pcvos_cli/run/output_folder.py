@@ -13,8 +13,11 @@ SCORES = "scores"
 RLE = "masks.json"
 OVERLAY = "overlay.mp4"
 REPORT = "run.json"
+PLACES = {"png": MASKS, "rle": RLE, "overlay": OVERLAY, "scores": SCORES}
+"""File or folder of each format inside the output folder."""
+
 STATE = ".pcvos-resume"
-"""Folder with what an unfinished run needs to be resumed; see ``saved_run``."""
+"""Folder with what an unfinished run needs to be resumed; see ``resume``."""
 
 PROGRESS = f"{STATE}/progress.json"
 """Is there once something is finished."""

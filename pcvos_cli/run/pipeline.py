@@ -9,32 +9,41 @@ Both queues are bounded, so memory does not depend on the length of the video, a
 on either side surfaces in the caller.
 """
 
-import itertools
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from model.errors import InputError, MaskError, OutputError
-from model.inference.clips import iter_clips
 from model.ops.threads import cpu_threads
 from model.ops.timing import StageClock
-from model.types import ClipPrediction
-from pcvos_cli.run.backward import new_segmenter, segment_backward
-from pcvos_cli.run.decoding import UntilUnreadable, decode, keep_frames
-from pcvos_cli.run.early_frames import OnFrames, write_again, write_empty
-from pcvos_cli.run.formats import PLACES, all_channels, open_writers, writer_notes
-from pcvos_cli.run.output_folder import REPORT, OutputFolder, check_refusal
-from pcvos_cli.run.plan import Job, device_name, prepare
+from pcvos_cli.masks.journal import LabelJournal
+from pcvos_cli.masks.overlay import OverlayWriter
+from pcvos_cli.masks.writers import MaskWriter, PaletteWriter, ScoresWriter
+from pcvos_cli.masks.youtube_vis import write_youtube_vis
+from pcvos_cli.run.backward import segment_backward
+from pcvos_cli.run.device import device_name
+from pcvos_cli.run.frames import (
+    UntilUnreadable,
+    before_the_model,
+    clips_of,
+    decode,
+    new_segmenter,
+    segmented,
+)
+from pcvos_cli.run.output_folder import PLACES, REPORT, RLE, OutputFolder, check_refusal
+from pcvos_cli.run.plan import Job, prepare
 from pcvos_cli.run.report import RunPlan, SegmentReport, package_versions, peak_resident_mb
 from pcvos_cli.run.resume import SavedRun, identity_digest
 from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.run.threads import BackgroundWriter, prefetch, queue_length
-from pcvos_cli.video.source import Frame, FrameSource, open_source
+from pcvos_cli.video.source import FrameSource, VideoInfo, open_source
+
+OnFrames = Callable[[int], None]
+"""Called with the number of further frames that have their masks."""
 
 
 def segment_video(
@@ -77,12 +86,12 @@ def segment_video(
     with open_source(Path(source), fps=settings.fps) as frames:
         job = prepare(frames, masks, Path(output), settings)
         with (
-            _folder(job, settings) as folder,
+            _folder(job) as folder,
             SavedRun(folder.path, job.identity) as saved,
         ):
             report = _find_unfinished(folder, saved, job) if settings.resume else None
             if report is None:
-                if saved.progress is None:
+                if saved.next_frame is None:
                     saved.begin()
                     folder.clear()
                 else:
@@ -90,7 +99,7 @@ def segment_video(
                 if on_start is not None:
                     on_start(_resuming(job.plan, saved))
                 with cpu_threads(settings.threads):
-                    report = _segment(frames, job, folder.path, saved, settings, on_frames)
+                    report = _segment(frames, job, saved, on_frames or _ignore)
                 report.write(folder.path / REPORT)
             saved.remove()
     if report.stopped is not None:
@@ -129,15 +138,19 @@ def plan_video(
     check_refusal(Path(output), overwrite=overwrite, inputs=job.inputs)
     saved = SavedRun(Path(output), job.identity)
     if settings.resume:
-        _find_unfinished(_folder(job, settings), saved, job)
+        _find_unfinished(_folder(job), saved, job)
     return _resuming(job.plan, saved)
 
 
-def _folder(job: Job, settings: SegmentSettings) -> OutputFolder:
+def _ignore(_frames: int) -> None:
+    """Report to nobody."""
+
+
+def _folder(job: Job) -> OutputFolder:
     return OutputFolder(
         Path(job.plan.output),
-        overwrite=settings.overwrite,
-        resume=settings.resume,
+        overwrite=job.settings.overwrite,
+        resume=job.settings.resume,
         inputs=job.inputs,
     )
 
@@ -160,134 +173,169 @@ def _find_unfinished(folder: OutputFolder, saved: SavedRun, job: Job) -> Segment
 
 
 def _resuming(plan: RunPlan, saved: SavedRun) -> RunPlan:
-    return plan if saved.progress is None else replace(plan, resume_at=saved.progress.next_frame)
+    return replace(plan, resume_at=saved.next_frame)
 
 
-def _segment(
-    source: FrameSource,
-    job: Job,
-    folder: Path,
-    saved: SavedRun,
-    settings: SegmentSettings,
-    on_frames: OnFrames | None,
-) -> SegmentReport:
-    plan, clock = job.plan, StageClock()
-    segmenter = new_segmenter(job, settings)
+@dataclass(slots=True)
+class _Done:
+    """What a run did, for its report.
+
+    Attributes:
+        resumed_at: Frame at which it took over from an unfinished run, or ``None``.
+        backward: It went back from the first reference mask.
+        early: Frames before the first clip: with an empty mask, or one out of the journal.
+        segmented: Frames of the clips.
+        warnings: Damage in the input.
+        stopped: Why the input could not be read to its end, or ``None``.
+    """
+
+    resumed_at: int | None
+    backward: bool = False
+    early: int = 0
+    segmented: int = 0
+    warnings: tuple[str, ...] = ()
+    stopped: str | None = None
+
+    @property
+    def frames(self) -> int:
+        """All frames that have masks."""
+        return self.early + self.segmented
+
+
+def _segment(source: FrameSource, job: Job, saved: SavedRun, on_frames: OnFrames) -> SegmentReport:
+    plan, clock, done = job.plan, StageClock(), _Done(saved.next_frame)
+    segmenter = new_segmenter(job)
     saved.restore(segmenter)
-    start = plan.first_frame if saved.progress is None else saved.progress.next_frame
-    written: dict[str, Any] = dict(job.record)  # The JSON's writer reads it when it closes.
+    journal = saved.open_journal()
     if job.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(job.device)
     began = time.perf_counter()
-    backward = None
-    if plan.backward and saved.progress is None:
-        backward = segment_backward(source, job, folder, saved.room, settings, clock, on_frames)
-    writers = open_writers(
-        folder,
-        settings.formats,
-        source.info,
-        settings=written,
-        object_ids=plan.object_ids,
-        clock=clock,
-        whole=job.frames.is_whole(source.info.frame_count),
-    )
-    segmented = 0
-    waiting_frames = queue_length(settings.inference.interval, _frame_bytes(plan, settings))
+    if plan.backward and done.resumed_at is None:
+        done.backward = segment_backward(source, job, journal, saved.scratch, clock, on_frames)
+    start = plan.first_frame if done.resumed_at is None else done.resumed_at
+    writers = _open_writers(job, source.info)
+    depth = queue_length(job.settings.inference.interval, _frame_bytes(job))
     with (
-        BackgroundWriter((*writers, saved.open_journal()), waiting_frames) as out,
-        prefetch(decode(source, job, clock, settings), waiting_frames) as read_ahead,
+        BackgroundWriter({**writers, "journal": journal}, depth, clock) as out,
+        prefetch(decode(source, job, clock), depth) as read_ahead,
     ):
-        decoded = UntilUnreadable(read_ahead, strict=settings.strict)
-        before = itertools.islice(decoded, start - plan.start)
-        if backward is not None:
-            early = write_again(before, backward.labels(), out, None)
-        elif saved.progress is None:
-            early = write_empty(before, plan, out, on_frames)
-        else:
-            early = write_again(before, saved.labels(plan.source_size), out, on_frames)
-        waiting: deque[Frame] = deque()  # Decoded but not segmented: at most L + 1 frames.
-        clips = iter_clips(
-            keep_frames(decoded, waiting),
-            job.references,
-            interval=settings.inference.interval,
-            start=start,
-            continued=saved.progress is not None,
-        )
+        decoded = UntilUnreadable(read_ahead, strict=job.settings.strict)
+        for frame in before_the_model(decoded, start - plan.start, journal, job):
+            out.submit(frame)
+            done.early += 1
+            if not done.backward:  # Then they are counted already.
+                on_frames(1)
+        clips = clips_of(decoded, job, start=start, continued=done.resumed_at is not None)
         for clip in clips:
-            for prediction in clock.each("model", segmenter.segment_frames(clip)):
-                count = _submit(prediction, waiting, out, plan, clock)
-                segmented += count
-                if on_frames is not None:
-                    on_frames(count)
-            # Not while the next clip is made: at 480p and L = 25 its frames are 31 MB.
-            del clip, prediction
-            out.then(saved.saving(segmenter, start + segmented))
-        if early + segmented == 0:
+            for frame in segmented(clip, segmenter, job, clock):
+                out.submit(frame)
+                done.segmented += 1
+                on_frames(1)
+            del clip, frame  # Not while the next clip is made: its frames are in memory, too.
+            out.then(saved.saving(segmenter, start + done.segmented))
+        if done.frames == 0:
             where = f" from {plan.start} on" if plan.start else ""
             raise decoded.error or InputError(
                 f"{source.info.path}: holds no frame{where}",
                 hint="the video ends before; check --start" if plan.start else None,
             )
-        stopped = None if decoded.error is None else decoded.error.message
-        warnings = [*source.warnings, *([stopped] if stopped else [])]
-        written["warnings"] = warnings
-    seconds = time.perf_counter() - began
-    cuda = job.device.type == "cuda"
+        done.stopped = None if decoded.error is None else decoded.error.message
+        done.warnings = (*source.warnings, *([done.stopped] if done.stopped else []))
+        if "rle" in job.settings.formats:
+            out.then(partial(_write_rle, job, journal, source.info, done.warnings, clock))
+    clock.seconds["total"] = time.perf_counter() - began
     clock.add(segmenter.stage_seconds)
-    model_seconds = clock.seconds["model"]
-    frames = early + segmented
-    new = frames if saved.progress is None else segmented
-    through_model = segmented + (early if backward is not None else 0)
-    both_ways = plan.backward and (backward is not None or saved.progress is not None)
-    skipped = 0 if both_ways else plan.first_frame - plan.start
+    notes = [note for w in writers.values() if isinstance(w, OverlayWriter) for note in w.notes]
+    return _report(job, done, clock.seconds, segmenter.memory_frames, notes)
+
+
+def _open_writers(job: Job, info: VideoInfo) -> dict[str, MaskWriter]:
+    """Open the writers of all formats but RLE, whose file is made of the journal at the end.
+
+    Raises:
+        OutputError: If one cannot be opened; the others are aborted.
+    """
+    opened: dict[str, MaskWriter] = {}
+    try:
+        for name in job.settings.formats:
+            path = Path(job.plan.output) / PLACES[name]
+            match name:
+                case "png":
+                    opened[name] = PaletteWriter(path)
+                case "overlay":
+                    opened[name] = OverlayWriter(
+                        path,
+                        (info.height, info.width),
+                        fps=info.fps,
+                        time_base=info.time_base,
+                        source=None if info.is_folder else info.path,
+                        rotation=info.rotation,
+                        whole=job.frames.is_whole(info.frame_count),
+                    )
+                case "scores":
+                    opened[name] = ScoresWriter(path)
+    except BaseException:
+        for writer in opened.values():
+            writer.abort()
+        raise
+    return opened
+
+
+def _write_rle(
+    job: Job, journal: LabelJournal, info: VideoInfo, warnings: Sequence[str], clock: StageClock
+) -> None:
+    with clock("write_rle"):
+        write_youtube_vis(
+            Path(job.plan.output) / RLE,
+            journal,
+            size=job.plan.source_size,
+            source=info.path.name,
+            time_base=info.time_base,
+            settings={**job.record, "warnings": list(warnings)},
+            object_ids=job.plan.object_ids,
+        )
+
+
+def _frame_bytes(job: Job) -> int:
+    """Return the memory of a frame that waits before or after the segmenter, at most."""
+    plan = job.plan
+    pixels, seen = (height * width for height, width in (plan.source_size, plan.working_size))
+    scores = 4 * (len(plan.object_ids) + 1) * seen if "scores" in job.settings.formats else 0
+    rgb_and_labels = (3 + 4) * pixels
+    return rgb_and_labels + max(3 * seen, scores)
+
+
+def _report(
+    job: Job, done: _Done, seconds: dict[str, float], memory_frames: int, notes: Sequence[str]
+) -> SegmentReport:
+    plan, cuda = job.plan, job.device.type == "cuda"
+    resumed = done.resumed_at is not None
+    through_model = done.segmented + (done.early if done.backward else 0)
+    has_early_masks = plan.backward and (done.backward or resumed)
+    empty = 0 if has_early_masks else plan.first_frame - plan.start
     return SegmentReport(
         input=plan.input,
         output=plan.output,
-        outputs={name: str(folder / PLACES[name]) for name in settings.formats},
-        frames=frames,
-        segmented_frames=max(0, frames - skipped),
+        outputs={name: str(Path(plan.output) / PLACES[name]) for name in job.settings.formats},
+        frames=done.frames,
+        segmented_frames=max(0, done.frames - empty),
         object_ids=plan.object_ids,
         source_size=plan.source_size,
         working_size=plan.working_size,
-        memory_frames=segmenter.memory_frames,
-        resumed_at=None if saved.progress is None else start,
-        fps_model=through_model / model_seconds if through_model else 0.0,
-        fps_end_to_end=new / seconds,
+        memory_frames=memory_frames,
+        resumed_at=done.resumed_at,
+        fps_model=through_model / seconds["model"] if through_model else 0.0,
+        fps_end_to_end=(done.segmented if resumed else done.frames) / seconds["total"],
         peak_memory_mb=peak_resident_mb(),
         peak_device_memory_mb=torch.cuda.max_memory_allocated() / 2**20 if cuda else None,
-        seconds={**clock.seconds, "total": seconds},
+        seconds=dict(seconds),
         settings=job.record,
         versions=package_versions(),
         device=device_name(job.device),
         engine=plan.engine,
         threads=torch.get_num_threads(),
         identity=identity_digest(job.identity),
-        notes=(*plan.notes, *writer_notes(writers)),
-        warnings=tuple(warnings),
-        stopped=stopped,
+        notes=(*plan.notes, *notes),
+        warnings=done.warnings,
+        stopped=done.stopped,
     )
-
-
-def _frame_bytes(plan: RunPlan, settings: SegmentSettings) -> int:
-    """Return what a frame takes that waits before or after the segmenter, at most."""
-    pixels, seen = (height * width for height, width in (plan.source_size, plan.working_size))
-    scores = 4 * (len(plan.object_ids) + 1) * seen if "scores" in settings.formats else 0
-    # RGB, the picture as decoded (1.5) and int32 labels; as seen, or its masks.
-    return (3 + 2 + 4) * pixels + max(3 * seen, scores)
-
-
-def _submit(
-    prediction: ClipPrediction,
-    waiting: deque[Frame],
-    out: BackgroundWriter,
-    plan: RunPlan,
-    clock: StageClock,
-) -> int:
-    """Hand the frames of a clip, which come next in ``waiting``, to the writers; count them."""
-    masks = prediction.labels(plan.source_size)
-    for t in range(len(prediction)):
-        with clock("labels"):
-            labels = next(masks).numpy()
-        scores = all_channels(prediction, t, plan.object_ids) if out.wants_probs else None
-        out.submit(waiting.popleft(), labels, scores)
-    return len(prediction)

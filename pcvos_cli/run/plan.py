@@ -1,7 +1,7 @@
 """Everything a run needs before its first frame: checked here, so that it fails early."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,13 @@ import torch
 from model.build import MASK_BLOCK
 from model.checkpoint import load_checkpoint, model_from
 from model.config import STRIDE, PCVOSConfig
-from model.errors import ConfigError, MaskError, OutputError, WeightsError
+from model.errors import MaskError, OutputError, WeightsError
 from model.network.folding import fold_batch_norms
 from model.pcvos import PCVOS
 from model.types import ReferenceMask
 from pcvos_cli.masks.palette import MAX_PALETTE_ID
 from pcvos_cli.masks.reference import LoadedMask, resize_nearest
-from pcvos_cli.run.engines import start_engine
+from pcvos_cli.run.device import choose_device, device_name, start_engine
 from pcvos_cli.run.identity import run_identity
 from pcvos_cli.run.references import load_references
 from pcvos_cli.run.report import RunPlan
@@ -37,6 +37,7 @@ class Job:
         references: Reference masks at the working size, by frame index.
         model: The network, on ``device``, as the engine runs it.
         device: Where it runs.
+        settings: What the user chose, with what was left open filled in.
         inputs: Files and folders that the run reads.
         record: The settings as JSON-able values, with the weights' name and SHA-256.
         identity: All that decides the results, as ``run_identity`` returns it.
@@ -47,6 +48,7 @@ class Job:
     references: dict[int, ReferenceMask]
     model: PCVOS
     device: torch.device
+    settings: SegmentSettings
     inputs: tuple[Path, ...]
     record: dict[str, Any]
     identity: dict[str, Any]
@@ -132,26 +134,20 @@ def prepare(
         engine=engine.name,
         notes=(*(f"{mask.path}: {note}" for mask in given for note in mask.notes), *engine.notes),
     )
-    record = {
-        **asdict(settings.inference.for_model(config)),
-        "size": settings.size,
-        "model": config.name,
-        "weights": weights.name,
-        "weights_sha256": checkpoint.sha256,
-        "resize_mask": settings.resize_mask,
-        "start": frames.first,
-        "end": frames.last,
-        "backward": settings.backward,
-        "amp": settings.amp,
-        "engine": engine.name,
-        "strict": settings.strict,
-        "formats": list(settings.formats),
-    }
+    settings = replace(
+        settings,
+        inference=settings.inference.for_model(config),
+        model=config.name,
+        engine=engine.name,
+        start=frames.first,
+        end=frames.last,
+    )
+    record = settings.record(weights=weights.name, sha256=checkpoint.sha256)
     inputs = (info.path, *(mask.path for mask in given))
     identity = run_identity(
         info, references.values(), record, device=device_name(device), threads=settings.threads
     )
-    return Job(plan, frames, references, engine.model, device, inputs, record, identity)
+    return Job(plan, frames, references, engine.model, device, settings, inputs, record, identity)
 
 
 def _check_palette(masks: Iterable[LoadedMask]) -> None:
@@ -166,11 +162,6 @@ def _check_palette(masks: Iterable[LoadedMask]) -> None:
             )
 
 
-def device_name(device: torch.device) -> str:
-    """Return what a user knows the device by."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
-
-
 def _check_inside(mask: LoadedMask, frames: FrameRange) -> None:
     if mask.frame_index not in frames:
         last = "the end" if frames.last is None else f"frame {frames.last}"
@@ -179,35 +170,6 @@ def _check_inside(mask: LoadedMask, frames: FrameRange) -> None:
             f"{frames.first} to {last}",
             hint="change --start or --end, or leave this mask out",
         )
-
-
-def choose_device(name: str, *, amp: bool = False) -> torch.device:
-    """Return the device for ``--device``; ``auto`` takes CUDA, then MPS, then the CPU.
-
-    Args:
-        name: ``auto``, ``cuda``, ``mps`` or ``cpu``.
-        amp: It has to be one that is faster in half precision.
-
-    Raises:
-        ConfigError: If the device asked for is not there, or is a CPU where ``amp`` is set.
-    """
-    available = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name == "auto":
-        name = next(device for device, there in available.items() if there)
-    if not available[name]:
-        raise ConfigError(
-            f"--device {name}: torch finds no such device here", hint="use --device auto or cpu"
-        )
-    if amp and name == "cpu":
-        raise ConfigError(
-            "--amp: half precision is for CUDA and MPS, and this run is on the CPU",
-            hint="leave --amp out; --size and --interval make a CPU faster",
-        )
-    return torch.device(name)
 
 
 def count_clips(

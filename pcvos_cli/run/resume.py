@@ -1,12 +1,12 @@
-"""What an unfinished run leaves behind, so that ``--resume`` can go on to the same bytes.
+"""The state of an unfinished run, saved so that ``--resume`` can go on to the same bytes.
 
 In the output folder, until the run is complete::
 
     .pcvos-resume/
-      run.json                    what decides the results; another run is refused
-      labels.jsonl                labels of finished frames
+      run.json                    the run's identity; another run is refused
+      labels.jsonl                the journal: labels of finished frames
       memory/00000.safetensors    keys and values, one file a memory frame, written once
-      room/                       what is made again by a run that is resumed
+      scratch/                    made again by a run that is resumed
       progress.json               the next frame, and how much of the others counts
 
 After each clip, once its frames are written, the clip's memory frame is added,
@@ -27,9 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load as from_safetensors
 from safetensors.torch import load_file
@@ -40,7 +38,7 @@ from model.errors import OutputError
 from model.inference.segmenter import ClipSegmenter
 from model.memory.bank import FrameRecord, MemoryFrame
 from pcvos_cli.files import make_directory, output_errors, remove, write_whole
-from pcvos_cli.run.journal import LabelJournal, read_journal
+from pcvos_cli.masks.journal import LabelJournal
 from pcvos_cli.run.output_folder import PROGRESS, STATE
 
 _KEY = "key"
@@ -81,10 +79,10 @@ class SavedRun:
         self._identity = json.loads(json.dumps(identity))
         self._journal: LabelJournal | None = None
         self._saved: set[int] = set()  # Numbers of the memory frames whose files are written.
-        self.progress: Progress | None = None
+        self._progress: Progress | None = None
 
     def find(self) -> bool:
-        """Look for a saved state, and take its progress (``None`` where it has none yet).
+        """Look for a saved state, and take its progress.
 
         Returns:
             Whether there is one.
@@ -101,7 +99,7 @@ class SavedRun:
                 values = json.loads(self._progress_path.read_bytes())
                 values["object_ids"] = tuple(values["object_ids"])
                 values["memory"] = tuple(FrameRecord(**record) for record in values["memory"])
-                self.progress = Progress(**values)
+                self._progress = Progress(**values)
             return True
 
     def begin(self) -> None:
@@ -117,22 +115,24 @@ class SavedRun:
         write_whole(self._folder / "run.json", content.encode())
 
     @property
-    def room(self) -> Path:
+    def next_frame(self) -> int | None:
+        """Index of the first frame that an unfinished run left to do, or ``None``."""
+        return None if self._progress is None else self._progress.next_frame
+
+    @property
+    def scratch(self) -> Path:
         """A folder for what a run needs only while it lasts; nothing in it is resumed."""
-        return self._folder / "room"
+        return self._folder / "scratch"
 
     def open_journal(self) -> LabelJournal:
-        """Open the journal behind the frames that are finished.
+        """Open the journal, with the frames that are finished.
 
         Raises:
-            OutputError: It cannot be opened.
+            OutputError: It cannot be opened, or is damaged.
         """
-        done = self.progress
-        path = self._folder / "labels.jsonl"
-        if done is None:
-            self._journal = LabelJournal(path)
-        else:
-            self._journal = LabelJournal(path, keep=done.journal_bytes, first=done.next_frame)
+        with self._reading():
+            keep = 0 if self._progress is None else self._progress.journal_bytes
+            self._journal = LabelJournal(self._folder / "labels.jsonl", keep=keep)
         return self._journal
 
     def restore(self, segmenter: ClipSegmenter) -> None:
@@ -141,23 +141,12 @@ class SavedRun:
         Raises:
             OutputError: It is damaged.
         """
-        if self.progress is not None:
+        if self._progress is not None:
             with self._reading():
-                memory = map(self._read_memory, self.progress.memory)
-                bodies = {int(i): _unpacked(text) for i, text in self.progress.bodies.items()}
-                segmenter.restore(self.progress.object_ids, memory, bodies)
-            self._saved = {record.number for record in self.progress.memory}
-
-    def labels(self, size: tuple[int, int]) -> Iterator[NDArray[np.int32]]:
-        """Yield the labels of the finished frames, ``(H, W)`` int32.
-
-        Raises:
-            OutputError: They are damaged.
-        """
-        if self.progress is not None:
-            with self._reading():
-                path = self._folder / "labels.jsonl"
-                yield from read_journal(path, self.progress.journal_bytes, size)
+                memory = map(self._read_memory, self._progress.memory)
+                bodies = {int(i): _unpacked(text) for i, text in self._progress.bodies.items()}
+                segmenter.restore(self._progress.object_ids, memory, bodies)
+            self._saved = {record.number for record in self._progress.memory}
 
     def saving(self, segmenter: ClipSegmenter, next_frame: int) -> Callable[[], None]:
         """Note what is to be saved, and return what saves it.

@@ -1,9 +1,9 @@
 """What a user chooses for one run of ``segment``: frozen, validated, free of torch."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from model.config import InferenceConfig
 from model.errors import ConfigError
@@ -89,3 +89,29 @@ class SegmentSettings:
                 f"--format {','.join(unknown)}: no such format" if unknown else "--format: empty",
                 hint=f"choose from {','.join(FORMATS)}",
             )
+
+    def record(self, *, weights: str, sha256: str) -> dict[str, Any]:
+        """Return all that may show in the results, as JSON-able values.
+
+        ``run.json`` and ``masks.json`` hold it, and ``--resume`` compares it. A new option
+        that changes results belongs here.
+
+        Args:
+            weights: Name of the weights.
+            sha256: Their hash.
+        """
+        return {
+            **asdict(self.inference),
+            "size": self.size,
+            "model": self.model,
+            "weights": weights,
+            "weights_sha256": sha256,
+            "resize_mask": self.resize_mask,
+            "start": self.start,
+            "end": self.end,
+            "backward": self.backward,
+            "amp": self.amp,
+            "engine": self.engine,
+            "strict": self.strict,
+            "formats": list(self.formats),
+        }

@@ -7,15 +7,12 @@ short and look after the other side each time.
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pcvos_cli.masks.writers import MaskWriter
-from pcvos_cli.video.source import Frame
+from model.ops.timing import StageClock
+from pcvos_cli.masks.writers import FrameMasks, MaskWriter
 
 T = TypeVar("T")
 
@@ -134,9 +131,6 @@ class prefetch(Generic[T]):  # noqa: N801  used like a function, as contextlib.c
         self.close()
 
 
-_Job = tuple[Frame, NDArray[np.int32], NDArray[np.float32] | None]
-
-
 class BackgroundWriter:
     """Several writers behind one bounded queue and one thread.
 
@@ -144,39 +138,39 @@ class BackgroundWriter:
     writes. As a context manager it closes on success and aborts on an error.
 
     Args:
-        writers: Called in this order for each frame.
+        writers: By name, called in this order for each frame.
         depth: Frames held back at most.
+        clock: Charged with each writer's seconds, as ``write_`` and its name.
 
     Raises:
         ValueError: If ``depth`` is below 1.
     """
 
-    def __init__(self, writers: Sequence[MaskWriter], depth: int = 4) -> None:
+    def __init__(
+        self, writers: Mapping[str, MaskWriter], depth: int = 4, clock: StageClock | None = None
+    ) -> None:
         if depth < 1:
             raise ValueError(f"depth must be at least 1, got {depth}")
-        self._writers = tuple(writers)
-        self._jobs: queue.Queue[_Job | Callable[[], None]] = queue.Queue(depth)
+        self._writers = dict(writers)
+        self._clock = clock or StageClock()
+        self._jobs: queue.Queue[FrameMasks | Callable[[], None]] = queue.Queue(depth)
         self._error: BaseException | None = None
         self._finish = threading.Event()
         self._drop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="pcvos-writer", daemon=True)
         self._thread.start()
 
-    @property
-    def wants_probs(self) -> bool:
-        """Whether any writer reads ``probs``."""
-        return any(writer.wants_probs for writer in self._writers)
-
     def _work(self) -> None:
         try:
             self._write_all()
             if not self._drop.is_set():
-                for writer in self._writers:
-                    writer.close()
+                for name, writer in self._writers.items():
+                    with self._clock(f"write_{name}"):
+                        writer.close()
                 return
         except BaseException as error:  # crosses the thread, whatever it is
             self._error = error
-        for writer in self._writers:
+        for writer in self._writers.values():
             with contextlib.suppress(Exception):  # the first error is the one to report
                 writer.abort()
 
@@ -189,32 +183,20 @@ class BackgroundWriter:
                 if finishing:
                     return
                 continue
-            if callable(job):
-                job()
+            if isinstance(job, FrameMasks):
+                for name, writer in self._writers.items():
+                    with self._clock(f"write_{name}"):
+                        writer.write(job)
             else:
-                self._write(*job)
+                job()
 
-    def _write(
-        self, frame: Frame, labels: NDArray[np.int32], probs: NDArray[np.float32] | None
-    ) -> None:
-        for writer in self._writers:
-            if not writer.wants_probs:
-                writer.write(frame, labels, None)
-            elif probs is not None:
-                writer.write(frame, labels, probs)
-
-    def submit(
-        self, frame: Frame, labels: NDArray[np.int32], probs: NDArray[np.float32] | None
-    ) -> None:
-        """Queue one frame; waits while the queue is full. Arguments as ``MaskWriter.write``.
-
-        Where ``probs`` is ``None``, writers that want them are passed over: a resumed run
-        has their files of this frame.
+    def submit(self, frame: FrameMasks) -> None:
+        """Queue one frame; waits while the queue is full.
 
         Raises:
             OutputError: A writer failed on this or an earlier frame.
         """
-        self._put((frame, labels, probs))
+        self._put(frame)
 
     def then(self, action: Callable[[], None]) -> None:
         """Queue a call, made in the writers' thread once all frames before are written.
@@ -224,7 +206,7 @@ class BackgroundWriter:
         """
         self._put(action)
 
-    def _put(self, job: _Job | Callable[[], None]) -> None:
+    def _put(self, job: FrameMasks | Callable[[], None]) -> None:
         if not _offer(self._jobs, job, self._has_ended):
             if self._error is not None:
                 raise self._error

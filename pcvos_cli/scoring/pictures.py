@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pcvos_cli.masks.label_files import label_values
-from pcvos_cli.masks.label_map import LabelMap
+from pcvos_cli.masks.label_files import LabelMap, label_values
 
 LARGEST_WIDTH = 480
 """Pictures are made this wide at most, in pixels."""

@@ -10,8 +10,7 @@ from model.errors import InputError, MaskError
 from model.metrics.contour import contour_accuracy, window_of
 from model.metrics.region import region_similarity
 from model.metrics.summary import ObjectScore, summarise_object
-from pcvos_cli.masks.label_files import VOID, label_values, read_labels
-from pcvos_cli.masks.label_map import LabelMap
+from pcvos_cli.masks.label_files import VOID, LabelMap, label_values, read_labels
 from pcvos_cli.scoring.layouts import TruthDataset, TruthSequence, prediction_folder
 from pcvos_cli.scoring.parallel import parallel_map
 

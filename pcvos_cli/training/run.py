@@ -19,7 +19,7 @@ from model.training.recipe import config_from_dict, config_to_dict, differences,
 from model.training.reporting import FitReport
 from model.training.state import STATE, load_state
 from pcvos_cli import console
-from pcvos_cli.run.plan import choose_device
+from pcvos_cli.run.device import choose_device
 from pcvos_cli.run.settings import DeviceName
 from pcvos_cli.signals import Terminated
 from pcvos_cli.training.recipes import resolve_recipe

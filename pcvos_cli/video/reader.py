@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from model.errors import InputError
 from pcvos_cli.video.faults import Clock, Faults, LostFrames
-from pcvos_cli.video.source import Colours, Frame, VideoInfo
+from pcvos_cli.video.source import Frame, VideoInfo
 from pcvos_cli.video.truncation import is_cut_off
 from pcvos_cli.video.upright import Turn
 
@@ -27,9 +27,6 @@ MAX_CORRUPT_RUN = 8
 
 FALLBACK_FPS = Fraction(25)
 """Frame rate assumed for synthesised timestamps where the container gives none."""
-
-USUAL_COLORSPACES = (1, 2, 4, 5, 6, 7, 9)
-"""Those that FFmpeg's scaler knows: BT.709, unknown, FCC, BT.601 twice, SMPTE 240M, BT.2020."""
 
 SCALER_THREADS = 1
 """Threads that convert one frame. PyAV's default is one a core, with which the scaler of
@@ -68,12 +65,10 @@ class VideoSource:
                 )
             self._turn = Turn.of(first)
             self._coded_size = (first.height, first.width)
-            self._info = self._describe(container, stream, self._colours_of(first))
+            self._info = self._describe(container, stream)
         self._faults = Faults()
 
-    def _describe(
-        self, container: InputContainer, stream: VideoStream, colours: Colours | None
-    ) -> VideoInfo:
+    def _describe(self, container: InputContainer, stream: VideoStream) -> VideoInfo:
         height, width = self._turn.size(self._coded_size)
         time_base = _fraction(stream.time_base) or Fraction(1, 90000)
         fps = _fraction(stream.average_rate) or _fraction(stream.guessed_rate) or FALLBACK_FPS
@@ -88,7 +83,6 @@ class VideoSource:
             time_base=time_base,
             has_audio=any(s.type == "audio" for s in container.streams),
             is_folder=False,
-            colours=colours,
         )
 
     @property
@@ -151,7 +145,6 @@ class VideoSource:
                         name=f"{index:05d}",
                         pts=pts,
                         rgb=self.to_rgb(picture, to_rgb, faults),
-                        picture=picture if self._is_usual(picture) else None,
                     )
 
     def to_rgb(
@@ -173,27 +166,6 @@ class VideoSource:
         if picture.format.name.startswith("gray") and picture.color_range == ColorRange.MPEG:
             rgb = _VIDEO_TO_FULL_RANGE[rgb]  # swscale copies grey and ignores its range
         return self._turn.apply(rgb)
-
-    def _colours_of(self, picture: av.VideoFrame) -> Colours | None:
-        """Return the colours of a picture that can be shown as it is, or ``None``."""
-        size = (picture.height, picture.width)
-        even = size[0] % 2 == size[1] % 2 == 0
-        if picture.format.name != "yuv420p" or not even or size != self._coded_size:
-            return None
-        if self._turn != Turn() or picture.color_range == ColorRange.JPEG:
-            return None
-        if picture.colorspace not in USUAL_COLORSPACES:
-            return None
-        return Colours(
-            int(picture.colorspace),
-            int(picture.color_range),
-            int(picture.color_primaries),
-            int(picture.color_trc),
-        )
-
-    def _is_usual(self, picture: av.VideoFrame) -> bool:
-        colours = self._info.colours
-        return colours is not None and self._colours_of(picture) == colours
 
     def close(self) -> None:
         """End every iteration. Safe to call twice and from another thread."""

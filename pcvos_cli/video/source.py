@@ -5,22 +5,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    import av  # Named only: a folder of images needs no decoder.
-
-
-class Colours(NamedTuple):
-    """What the values of a picture mean, in FFmpeg's numbers: its fields of the same names."""
-
-    colorspace: int
-    color_range: int
-    color_primaries: int
-    color_trc: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +26,6 @@ class VideoInfo:
         time_base: Seconds per unit of ``Frame.pts``.
         has_audio: The container has an audio stream.
         is_folder: The source is a folder of images.
-        colours: Of its pictures, where they are 8-bit 4:2:0 of the displayed size, as videos for
-            watching are; ``None`` otherwise.
     """
 
     path: Path
@@ -52,7 +38,6 @@ class VideoInfo:
     time_base: Fraction
     has_audio: bool
     is_folder: bool
-    colours: Colours | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +49,12 @@ class Frame:
         name: Stem of its outputs: the file's stem for a folder, five digits for a video.
         pts: Presentation time in units of ``VideoInfo.time_base``.
         rgb: ``(H, W, 3)`` uint8, upright.
-        picture: The same as it was decoded, where it is as ``VideoInfo.colours`` says. Never to
-            be written to: later frames are decoded from it.
     """
 
     index: int
     name: str
     pts: int
     rgb: NDArray[np.uint8]
-    picture: "av.VideoFrame | None" = None
 
 
 class FrameSource(Protocol):

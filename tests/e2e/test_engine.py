@@ -11,7 +11,7 @@ import torch
 from model.errors import ConfigError, EngineError
 from model.inference import engine
 from pcvos_cli import segment_video
-from pcvos_cli.run.engines import start_engine
+from pcvos_cli.run.device import start_engine
 from pcvos_cli.run.settings import SegmentSettings
 from tests.support.cli import pcvos, read_labels, write_mask
 from tests.support.videos import pictures, write_video

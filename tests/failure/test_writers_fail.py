@@ -11,45 +11,36 @@ import numpy as np
 import pytest
 
 from model.errors import OutputError
-from pcvos_cli.masks.writers import (
-    MaskWriter,
-    OverlayWriter,
-    PaletteWriter,
-    RLEWriter,
-    ScoresWriter,
-)
+from pcvos_cli.convert.writers import YoutubeVisWriter
+from pcvos_cli.masks.overlay import OverlayWriter
+from pcvos_cli.masks.writers import FrameMasks, MaskWriter, PaletteWriter, ScoresWriter
 from pcvos_cli.run.threads import BackgroundWriter
-from pcvos_cli.video.source import Frame, VideoInfo
 
 pytestmark = pytest.mark.timeout(30)
 
 SIZE = (128, 160)
-INFO = VideoInfo(
-    path=Path("frames"), height=SIZE[0], width=SIZE[1], coded_size=SIZE, rotation=0,
-    fps=Fraction(25), frame_count=None, time_base=Fraction(1, 25), has_audio=False, is_folder=True,
-)  # fmt: skip
+BASE = Fraction(1, 25)
 
 MAKERS: dict[str, Callable[[Path], MaskWriter]] = {
     "png": lambda out: PaletteWriter(out / "masks"),
-    "rle": lambda out: RLEWriter(out / "masks.json", INFO, settings={}),
-    "overlay": lambda out: OverlayWriter(out / "overlay.mp4", INFO),
+    "rle": lambda out: YoutubeVisWriter(
+        out / "masks.json", SIZE, source="v", time_base=BASE, settings={}
+    ),
+    "overlay": lambda out: OverlayWriter(out / "overlay.mp4", SIZE, fps=1 / BASE, time_base=BASE),
     "scores": lambda out: ScoresWriter(out / "scores"),
 }
 
 
-def noisy_frame(index: int) -> Frame:
-    rng = np.random.default_rng(index)
-    return Frame(index, f"{index:05d}", index, rng.integers(0, 255, (*SIZE, 3), dtype=np.uint8))
-
-
 def write(writer: MaskWriter | BackgroundWriter, index: int) -> None:
     rng = np.random.default_rng(index)
+    rgb = rng.integers(0, 255, (*SIZE, 3), dtype=np.uint8)
     labels = rng.integers(0, 3, SIZE, dtype=np.int32)
     probs = rng.random((3, *SIZE), dtype=np.float32)
+    frame = FrameMasks(index, f"{index:05d}", index, rgb, labels, probs)
     if isinstance(writer, BackgroundWriter):
-        writer.submit(noisy_frame(index), labels, probs)
+        writer.submit(frame)
     else:
-        writer.write(noisy_frame(index), labels, probs)
+        writer.write(frame)
 
 
 def files(folder: Path) -> set[str]:
@@ -88,7 +79,7 @@ def test_full_disk(tmp_path: Path, kind: str) -> None:
 def test_full_disk_behind_the_queue(tmp_path: Path, kind: str) -> None:
 
     def use() -> None:
-        with BackgroundWriter([MAKERS[kind](tmp_path)]) as sink:
+        with BackgroundWriter({kind: MAKERS[kind](tmp_path)}) as sink:
             run(sink, 200)
 
     with full_disk(3000), pytest.raises(OutputError, match="cannot be"):

@@ -15,12 +15,13 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from model.errors import MaskError
+from pcvos_cli.convert.writers import YoutubeVisWriter
+from pcvos_cli.masks.overlay import OverlayWriter
 from pcvos_cli.masks.palette import voc_palette
 from pcvos_cli.masks.reference import read_reference, resize_nearest
-from pcvos_cli.masks.writers import OverlayWriter, PaletteWriter, RLEWriter
+from pcvos_cli.masks.writers import FrameMasks, PaletteWriter
 from pcvos_cli.video.folder import natural_key
 from pcvos_cli.video.reader import VideoSource
-from pcvos_cli.video.source import Frame, VideoInfo
 
 SIZES = st.tuples(st.integers(1, 23), st.integers(1, 23))
 few = settings(deadline=None, max_examples=40)
@@ -31,15 +32,8 @@ def label_maps(largest: int) -> st.SearchStrategy[NDArray[np.int32]]:
     return SIZES.flatmap(lambda size: arrays.arrays(np.int32, size, elements=ids))
 
 
-def info_of(size: tuple[int, int], time_base: Fraction = Fraction(1, 24)) -> VideoInfo:
-    return VideoInfo(
-        path=Path("frames"), height=size[0], width=size[1], coded_size=size, rotation=0,
-        fps=Fraction(24), frame_count=None, time_base=time_base, has_audio=False, is_folder=True,
-    )  # fmt: skip
-
-
-def frame(index: int, size: tuple[int, int], pts: int = 0) -> Frame:
-    return Frame(index, f"{index:05d}", pts, np.zeros((*size, 3), np.uint8))
+def frame(index: int, labels: NDArray[np.int32], pts: int = 0) -> FrameMasks:
+    return FrameMasks(index, f"{index:05d}", pts, np.zeros((*labels.shape, 3), np.uint8), labels)
 
 
 @few
@@ -48,7 +42,7 @@ def test_palette_writer_to_reference_reader(labels: NDArray[np.int32]) -> None:
     labels[0, 0] = 1
     size = (labels.shape[0], labels.shape[1])
     with tempfile.TemporaryDirectory() as folder:
-        PaletteWriter(Path(folder)).write(frame(0, size), labels, None)
+        PaletteWriter(Path(folder)).write(frame(0, labels))
         mask = read_reference(Path(folder) / "00000.png", 0, size)
     assert np.array_equal(mask.labels, labels)
     assert mask.object_ids == tuple(np.unique(labels[labels > 0]).tolist())
@@ -62,9 +56,9 @@ def test_rle_writer_to_pycocotools(seeds: list[int], size: tuple[int, int], larg
     ]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "masks.json"
-        writer = RLEWriter(path, info_of(size), settings={})
+        writer = YoutubeVisWriter(path, size, source="v", time_base=Fraction(1, 24), settings={})
         for index, labels in enumerate(maps):
-            writer.write(frame(index, size), labels, None)
+            writer.write(frame(index, labels))
         writer.close()
         document = json.loads(path.read_text())
     for index, labels in enumerate(maps):
@@ -91,9 +85,9 @@ def test_overlay_times_are_the_sources(start: int, steps: list[int], base: Fract
     size = (16, 16)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "o.mp4"
-        writer = OverlayWriter(path, info_of(size, base))
+        writer = OverlayWriter(path, size, fps=Fraction(24), time_base=base)
         for index, time in enumerate(pts):
-            writer.write(frame(index, size, time), np.zeros(size, np.int32), None)
+            writer.write(frame(index, np.zeros(size, np.int32), time))
         writer.close()
         source = VideoSource(path)
         found = [f.pts * source.info.time_base for f in source]

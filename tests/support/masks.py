@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from pcvos_cli.masks.writers import PaletteWriter
-from pcvos_cli.video.source import Frame
+from pcvos_cli.masks.writers import FrameMasks, PaletteWriter
 from tests.support.cli import square
 
 LabelMaps = Sequence[NDArray[np.int32]]
@@ -31,9 +30,8 @@ def write_palette_folder(folder: Path, maps: LabelMaps, names: Sequence[str] | N
     writer = PaletteWriter(folder)
     for index, labels in enumerate(maps):
         name = f"{index:05}" if names is None else names[index]
-        writer.write(
-            Frame(index, name, index, np.zeros((*labels.shape, 3), np.uint8)), labels, None
-        )
+        rgb = np.zeros((*labels.shape, 3), np.uint8)
+        writer.write(FrameMasks(index, name, index, rgb, labels))
     return folder
 
 

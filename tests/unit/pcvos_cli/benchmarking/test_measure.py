@@ -11,7 +11,7 @@ from model.build import build_pcvos
 from model.config import PCVOS_LITE, InferenceConfig
 from model.types import ReferenceMask
 from pcvos_cli.benchmarking.measure import run_model
-from pcvos_cli.run.backward import new_segmenter
+from pcvos_cli.run.frames import new_segmenter
 from pcvos_cli.run.settings import SegmentSettings
 
 SETTINGS = SegmentSettings(inference=InferenceConfig(interval=2, max_memory_frames=2))

@@ -13,33 +13,17 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from model.errors import OutputError
+from pcvos_cli.convert.writers import YoutubeVisWriter
+from pcvos_cli.masks.overlay import OverlayWriter
 from pcvos_cli.masks.palette import bright_colour_of, voc_palette
-from pcvos_cli.masks.writers import (
-    MaskWriter,
-    OverlayWriter,
-    PaletteWriter,
-    RLEWriter,
-    ScoresWriter,
-)
+from pcvos_cli.masks.writers import FrameMasks, MaskWriter, PaletteWriter, ScoresWriter
 from pcvos_cli.video.reader import VideoSource
-from pcvos_cli.video.source import Frame, VideoInfo
 from tests.support.videos import packets_of, pictures, times_of, write_video
 
-THREADS = Path("/proc/self/task")
 
-
-def info_of(
-    size: tuple[int, int] = (48, 64), *, time_base: Fraction = Fraction(1, 25)
-) -> VideoInfo:
-    return VideoInfo(
-        path=Path("frames"), height=size[0], width=size[1], coded_size=size, rotation=0,
-        fps=Fraction(25), frame_count=None, time_base=time_base, has_audio=False, is_folder=True,
-    )  # fmt: skip
-
-
-def frame(index: int, size: tuple[int, int] = (48, 64), pts: int | None = None) -> Frame:
-    rgb = np.full((*size, 3), 90, np.uint8)
-    return Frame(index, f"{index:05d}", index if pts is None else pts, rgb)
+def frame(index: int, labels: NDArray[np.int32], pts: int | None = None, **more: Any) -> FrameMasks:
+    rgb = np.full((*labels.shape, 3), 90, np.uint8)
+    return FrameMasks(index, f"{index:05d}", index if pts is None else pts, rgb, labels, **more)
 
 
 def labels_of(*ids: int, size: tuple[int, int] = (48, 64), shift: int = 0) -> NDArray[np.int32]:
@@ -53,48 +37,48 @@ def labels_of(*ids: int, size: tuple[int, int] = (48, 64), shift: int = 0) -> ND
 def test_palette_png(tmp_path: Path) -> None:
     writer: MaskWriter = PaletteWriter(tmp_path / "deep" / "masks")
     expected = labels_of(1, 3, 255)
-    writer.write(frame(7), expected, None)
+    writer.write(frame(7, expected))
     writer.close()
     with Image.open(tmp_path / "deep" / "masks" / "00007.png") as image:
         assert image.mode == "P"
         assert np.array_equal(np.asarray(image), expected)
         assert image.getpalette() == voc_palette().ravel().tolist()
     assert [p.name for p in (tmp_path / "deep" / "masks").iterdir()] == ["00007.png"]
-    assert not writer.wants_probs
 
 
 def test_palette_png_refuses_ids_above_255(tmp_path: Path) -> None:
     writer = PaletteWriter(tmp_path)
     with pytest.raises(OutputError, match=r"00000\.png: object id 256 does not fit") as caught:
-        writer.write(frame(0), labels_of(256), None)
+        writer.write(frame(0, labels_of(256)))
     assert "rle" in (caught.value.hint or "")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_scores(tmp_path: Path) -> None:
     writer: MaskWriter = ScoresWriter(tmp_path / "scores")
-    assert writer.wants_probs
     probs = np.random.default_rng(0).random((3, 5, 7), dtype=np.float32)
-    writer.write(frame(2), labels_of(1, 2), probs)
+    writer.write(frame(2, labels_of(1, 2), probs=probs))
     first = (tmp_path / "scores" / "00002.npz").read_bytes()
     with np.load(tmp_path / "scores" / "00002.npz", allow_pickle=False) as archive:
         assert archive.files == ["prob"]
         assert archive["prob"].dtype == np.float32
         assert np.array_equal(archive["prob"], probs)
-    writer.write(frame(2), labels_of(1, 2), probs)
+    writer.write(frame(2, labels_of(1, 2), probs=probs))
     assert (tmp_path / "scores" / "00002.npz").read_bytes() == first
+    writer.write(frame(3, labels_of(1, 2)))
     writer.close()
+    assert [p.name for p in (tmp_path / "scores").iterdir()] == ["00002.npz"]
+
+
+def rle_writer(path: Path, size: tuple[int, int] = (48, 64), **options: Any) -> MaskWriter:
+    options = {"settings": {}, **options}
+    return YoutubeVisWriter(path, size, source="v.mp4", time_base=Fraction(1, 1000), **options)
 
 
 def write_rle(path: Path, maps: list[NDArray[np.int32]], **options: Any) -> dict[str, Any]:
-    writer: MaskWriter = RLEWriter(
-        path,
-        info_of(maps[0].shape, time_base=Fraction(1, 1000)),
-        settings={"model": "m"},
-        **options,
-    )
+    writer = rle_writer(path, maps[0].shape, settings={"model": "m"}, **options)
     for index, labels in enumerate(maps):
-        writer.write(frame(index, maps[0].shape, pts=40 * index + 5), labels, None)
+        writer.write(frame(index, labels, pts=40 * index + 5))
     assert not path.exists()
     writer.close()
     document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -132,6 +116,7 @@ def test_rle_has_the_form_of_youtube_vis_and_decodes(tmp_path: Path) -> None:
             x, y, w, h = bbox
             assert (x, y) == (columns.min(), rows.min())
             assert (x + w, y + h) == (columns.max() + 1, rows.max() + 1)
+    assert document["info"]["source"] == "v.mp4"
     assert [p.name for p in tmp_path.iterdir()] == ["masks.json"]
 
 
@@ -143,20 +128,11 @@ def test_rle_is_loaded_by_pycocotools(tmp_path: Path) -> None:
 
 
 def test_rle_of_no_frames_and_no_objects(tmp_path: Path) -> None:
-    writer = RLEWriter(tmp_path / "a.json", info_of(), settings={})
+    writer = rle_writer(tmp_path / "a.json")
     writer.close()
     assert json.loads((tmp_path / "a.json").read_text())["annotations"] == []
     document = write_rle(tmp_path / "b.json", [labels_of(), labels_of()], object_ids=(4,))
     assert document["annotations"][0]["segmentations"] == [None, None]
-
-
-def test_rle_settings_may_grow_until_close(tmp_path: Path) -> None:
-    settings: dict[str, Any] = {}
-    writer = RLEWriter(tmp_path / "a.json", info_of(), settings=settings)
-    settings["truncated"] = True
-    writer.close()
-    stored = json.loads((tmp_path / "a.json").read_text())["info"]["settings"]
-    assert stored == {"truncated": True}
 
 
 def test_rle_is_deterministic_and_abort_leaves_nothing(tmp_path: Path) -> None:
@@ -164,19 +140,31 @@ def test_rle_is_deterministic_and_abort_leaves_nothing(tmp_path: Path) -> None:
     write_rle(tmp_path / "a.json", maps)
     write_rle(tmp_path / "b.json", maps)
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
-    writer = RLEWriter(tmp_path / "c.json", info_of(), settings={})
-    writer.write(frame(0), maps[0], None)
+    writer = rle_writer(tmp_path / "c.json")
+    writer.write(frame(0, maps[0]))
     writer.abort()
     writer.abort()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "b.json"]
 
 
+def overlay_of(source: VideoSource, path: Path) -> OverlayWriter:
+    info = source.info
+    return OverlayWriter(
+        path, (info.height, info.width), fps=info.fps, time_base=info.time_base,
+        source=info.path, rotation=info.rotation,
+    )  # fmt: skip
+
+
+def plain_overlay(path: Path, size: tuple[int, int] = (48, 64)) -> OverlayWriter:
+    return OverlayWriter(path, size, fps=Fraction(25), time_base=Fraction(1, 25))
+
+
 def write_overlay(source: VideoSource, path: Path) -> OverlayWriter:
-    writer = OverlayWriter(path, source.info)
+    writer = overlay_of(source, path)
     for picture in source:
         labels = np.zeros(picture.rgb.shape[:2], np.int32)
         labels[4:12, 4:20] = 1
-        writer.write(picture, labels, None)
+        writer.write(FrameMasks(picture.index, picture.name, picture.pts, picture.rgb, labels))
     assert not path.exists()
     writer.close()
     return writer
@@ -220,11 +208,13 @@ def test_overlay_keeps_the_times_exactly(
 
 def test_overlay_of_a_video_that_starts_before_0_keeps_all_frames(tmp_path: Path) -> None:
     source = VideoSource(write_video(tmp_path / "v.mp4", audio="aac"))
-    writer = OverlayWriter(tmp_path / "o.mp4", source.info)
+    writer = overlay_of(source, tmp_path / "o.mp4")
     early = round(Fraction(1, 5) / source.info.time_base)
     for picture in source:
-        moved = Frame(picture.index, picture.name, picture.pts - early, picture.rgb)
-        writer.write(moved, np.zeros((48, 64), np.int32), None)
+        labels = np.zeros((48, 64), np.int32)
+        writer.write(
+            FrameMasks(picture.index, picture.name, picture.pts - early, picture.rgb, labels)
+        )
     writer.close()
     assert times_of(tmp_path / "o.mp4") == times_of(tmp_path / "v.mp4")
     before, after = packets_of(tmp_path / "v.mp4", "audio"), packets_of(tmp_path / "o.mp4", "audio")
@@ -258,8 +248,8 @@ def test_overlay_encodes_audio_that_mp4_cannot_hold(
 @pytest.mark.parametrize("size", [(47, 63), (48, 63), (47, 64), (1, 1), (2, 2)])
 def test_overlay_pads_odd_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
     path = tmp_path / "o.mp4"
-    writer = OverlayWriter(path, info_of(size))
-    writer.write(frame(0, size), np.zeros(size, np.int32), None)
+    writer = plain_overlay(path, size)
+    writer.write(frame(0, np.zeros(size, np.int32)))
     writer.close()
     even = (size[0] + size[0] % 2, size[1] + size[1] % 2)
     (found,) = VideoSource(path)
@@ -271,8 +261,8 @@ def test_overlay_pads_odd_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
 def test_overlay_colours_are_true_and_in_place(tmp_path: Path) -> None:
     labels = np.zeros((48, 64), np.int32)
     labels[4:40, 4:28], labels[8:36, 34:60] = 1, 2
-    writer = OverlayWriter(tmp_path / "o.mp4", info_of())
-    writer.write(frame(0), labels, None)
+    writer = plain_overlay(tmp_path / "o.mp4")
+    writer.write(frame(0, labels))
     writer.close()
     (found,) = VideoSource(tmp_path / "o.mp4")
     for object_id, column in ((1, 16), (2, 47)):
@@ -305,28 +295,16 @@ def test_overlay_without_b_frames_plays_at_once(tmp_path: Path) -> None:
 
 def test_overlay_abort_leaves_nothing(tmp_path: Path) -> None:
     for frames in (0, 1, 60):
-        writer = OverlayWriter(tmp_path / "o.mp4", info_of())
+        writer = plain_overlay(tmp_path / "o.mp4")
         for index in range(frames):
-            writer.write(frame(index), labels_of(1), None)
+            writer.write(frame(index, labels_of(1)))
         writer.abort()
         writer.abort()
         assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(not THREADS.is_dir(), reason="the system does not list a process's threads")
-@pytest.mark.parametrize(("size", "alone"), [((480, 854), True), ((720, 1280), False)])
-def test_small_overlays_are_encoded_in_the_thread_that_draws_them(
-    tmp_path: Path, size: tuple[int, int], *, alone: bool
-) -> None:
-    before = set(THREADS.iterdir())
-    writer = OverlayWriter(tmp_path / "o.mp4", info_of(size))
-    started = set(THREADS.iterdir()) - before
-    writer.abort()
-    assert (not started) == alone
-
-
 def test_overlay_of_no_frames(tmp_path: Path) -> None:
-    writer = OverlayWriter(tmp_path / "o.mp4", info_of())
+    writer = plain_overlay(tmp_path / "o.mp4")
     writer.close()
     writer.close()
     assert [p.name for p in tmp_path.iterdir()] == ["o.mp4"]

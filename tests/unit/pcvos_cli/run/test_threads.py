@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from model.errors import OutputError
+from model.ops.timing import StageClock
+from pcvos_cli.masks.writers import FrameMasks
 from pcvos_cli.run import threads as module
 from pcvos_cli.run.threads import (
     QUEUE_BYTES,
@@ -17,16 +18,13 @@ from pcvos_cli.run.threads import (
     prefetch,
     queue_length,
 )
-from pcvos_cli.video.source import Frame
 
 pytestmark = pytest.mark.timeout(20)
 
 
-def frame(index: int) -> Frame:
-    return Frame(index, f"{index:05d}", index, np.zeros((2, 2, 3), np.uint8))
-
-
-LABELS = np.zeros((2, 2), np.int32)
+def frame(index: int) -> FrameMasks:
+    labels = np.zeros((2, 2), np.int32)
+    return FrameMasks(index, f"{index:05d}", index, np.zeros((2, 2, 3), np.uint8), labels)
 
 
 def test_a_queue_holds_a_clip_unless_its_frames_are_large() -> None:
@@ -41,22 +39,19 @@ def test_a_queue_holds_a_clip_unless_its_frames_are_large() -> None:
 class Recorder:
     """A writer that notes its calls, and fails or blocks where it is told to."""
 
-    def __init__(self, *, wants_probs: bool = False, fail_at: int | str | None = None) -> None:
-        self.wants_probs = wants_probs
+    def __init__(self, *, fail_at: int | str | None = None) -> None:
         self.fail_at = fail_at
         self.calls: list[object] = []
         self.threads: set[str] = set()
         self.gate: threading.Event | None = None
 
-    def write(
-        self, frame: Frame, labels: NDArray[np.int32], probs: NDArray[np.float32] | None
-    ) -> None:
+    def write(self, frame: FrameMasks) -> None:
         self.threads.add(threading.current_thread().name)
         if self.gate is not None:
             self.gate.wait()
         if frame.index == self.fail_at:
             raise OutputError("disk full")
-        self.calls.append((frame.index, probs is not None))
+        self.calls.append(frame.index)
 
     def close(self) -> None:
         if self.fail_at == "close":
@@ -168,11 +163,11 @@ def test_the_end_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         assert list(ahead) == [1]
     for frames in (0, 3):
         recorder = Recorder()
-        with BackgroundWriter([recorder]) as out:
+        with BackgroundWriter({"png": recorder}) as out:
             for index in range(frames):
-                out.submit(frame(index), LABELS, None)
+                out.submit(frame(index))
             time.sleep(0.05)
-        assert recorder.calls == [*((index, False) for index in range(frames)), "close"]
+        assert recorder.calls == [*range(frames), "close"]
 
 
 def test_prefetch_needs_depth() -> None:
@@ -181,27 +176,25 @@ def test_prefetch_needs_depth() -> None:
 
 
 def test_writer_writes_in_order_in_one_thread_and_closes() -> None:
-    soft, hard = Recorder(wants_probs=True), Recorder()
-    probs = np.zeros((2, 1, 1), np.float32)
-    with BackgroundWriter([soft, hard], depth=2) as sink:
-        assert sink.wants_probs
+    one, other, clock = Recorder(), Recorder(), StageClock()
+    with BackgroundWriter({"png": one, "rle": other}, depth=2, clock=clock) as sink:
         for i in range(20):
-            sink.submit(frame(i), LABELS, probs)
-    assert soft.calls == [*((i, True) for i in range(20)), "close"]
-    assert hard.calls == [*((i, False) for i in range(20)), "close"]
-    assert soft.threads == hard.threads == {"pcvos-writer"}
+            sink.submit(frame(i))
+    assert one.calls == other.calls == [*range(20), "close"]
+    assert one.threads == other.threads == {"pcvos-writer"}
+    assert set(clock.seconds) == {"write_png", "write_rle"}
     assert workers() == []
 
 
 def test_writer_is_bounded() -> None:
     writer = Recorder()
     writer.gate = threading.Event()
-    sink = BackgroundWriter([writer], depth=2)
+    sink = BackgroundWriter({"png": writer}, depth=2)
     done = []
 
     def feed() -> None:
         for i in range(10):
-            sink.submit(frame(i), LABELS, None)
+            sink.submit(frame(i))
             done.append(i)
 
     feeder = threading.Thread(target=feed)
@@ -217,67 +210,67 @@ def test_writer_is_bounded() -> None:
 @pytest.mark.parametrize("after", ["submit", "close"])
 def test_an_error_reaches_the_caller_and_aborts_all(after: str) -> None:
     broken, sound = Recorder(fail_at=1), Recorder()
-    sink = BackgroundWriter([broken, sound], depth=4)
+    sink = BackgroundWriter({"png": broken, "rle": sound}, depth=4)
 
     def use() -> None:
         with sink:
             for i in range(50 if after == "submit" else 3):
-                sink.submit(frame(i), LABELS, None)
+                sink.submit(frame(i))
 
     with pytest.raises(OutputError, match="disk full"):
         use()
-    assert broken.calls == [(0, False), "abort"]
-    assert sound.calls == [(0, False), "abort"]
+    assert broken.calls == [0, "abort"]
+    assert sound.calls == [0, "abort"]
     with pytest.raises(OutputError, match="disk full"):
-        sink.submit(frame(9), LABELS, None)
+        sink.submit(frame(9))
     assert workers() == []
 
 
 def test_an_error_of_close_reaches_the_caller() -> None:
     writer = Recorder(fail_at="close")
-    sink = BackgroundWriter([writer])
-    sink.submit(frame(0), LABELS, None)
+    sink = BackgroundWriter({"png": writer})
+    sink.submit(frame(0))
     with pytest.raises(OutputError, match="disk full"):
         sink.close()
-    assert writer.calls == [(0, False), "abort"]
+    assert writer.calls == [0, "abort"]
 
 
 def test_an_error_of_the_caller_aborts() -> None:
     writer = Recorder()
 
     def use() -> None:
-        with BackgroundWriter([writer]) as sink:
-            sink.submit(frame(0), LABELS, None)
+        with BackgroundWriter({"png": writer}) as sink:
+            sink.submit(frame(0))
             while not writer.calls:
                 time.sleep(0.01)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         use()
-    assert writer.calls == [(0, False), "abort"]
+    assert writer.calls == [0, "abort"]
 
 
 def test_abort_drops_what_is_queued() -> None:
     writer = Recorder()
     writer.gate = threading.Event()
-    sink = BackgroundWriter([writer], depth=8)
+    sink = BackgroundWriter({"png": writer}, depth=8)
     for i in range(8):
-        sink.submit(frame(i), LABELS, None)
+        sink.submit(frame(i))
     threading.Timer(0.1, writer.gate.set).start()
     sink.abort()
     sink.abort()
     assert writer.calls[-1] == "abort"
     assert len(writer.calls) <= 3
     with pytest.raises(ValueError, match="closed"):
-        sink.submit(frame(9), LABELS, None)
+        sink.submit(frame(9))
 
 
 def test_abort_leaves_a_stuck_writer_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.2)
     writer = Recorder()
     writer.gate = threading.Event()
-    sink = BackgroundWriter([writer])
-    sink.submit(frame(0), LABELS, None)
+    sink = BackgroundWriter({"png": writer})
+    sink.submit(frame(0))
     started = time.monotonic()
     sink.abort()
     assert time.monotonic() - started < 2
@@ -286,38 +279,29 @@ def test_abort_leaves_a_stuck_writer_behind(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_no_writer_is_called_after_close() -> None:
     writer = Recorder()
-    sink = BackgroundWriter([writer])
+    sink = BackgroundWriter({"png": writer})
     sink.close()
     sink.close()
     sink.abort()
     assert writer.calls == ["close"]
     with pytest.raises(ValueError, match="closed"):
-        sink.submit(frame(0), LABELS, None)
+        sink.submit(frame(0))
 
 
 def test_actions_come_after_the_frames_before_them_and_their_errors_too() -> None:
     writer = Recorder()
-    with BackgroundWriter([writer]) as sink:
+    with BackgroundWriter({"png": writer}) as sink:
         for i in range(3):
-            sink.submit(frame(i), LABELS, None)
+            sink.submit(frame(i))
             sink.then(lambda i=i: writer.calls.append(f"after {i}"))  # type: ignore[misc]
     assert writer.calls == [
-        (0, False), "after 0", (1, False), "after 1", (2, False), "after 2", "close",
+        0, "after 0", 1, "after 1", 2, "after 2", "close",
     ]  # fmt: skip
 
     def fail() -> None:
         raise OutputError("disk full")
 
-    broken = BackgroundWriter([Recorder()])
+    broken = BackgroundWriter({"png": Recorder()})
     broken.then(fail)
     with pytest.raises(OutputError, match="disk full"):
         broken.close()
-
-
-def test_writers_of_scores_are_passed_over_where_there_are_none() -> None:
-    soft, hard = Recorder(wants_probs=True), Recorder()
-    with BackgroundWriter([soft, hard]) as sink:
-        sink.submit(frame(0), LABELS, None)
-        sink.submit(frame(1), LABELS, np.zeros((2, 2, 2), np.float32))
-    assert soft.calls == [(1, True), "close"]
-    assert hard.calls == [(0, False), (1, False), "close"]

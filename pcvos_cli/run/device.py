@@ -1,14 +1,48 @@
-"""Which engine runs the network: what ``--engine`` asks for, and what is there."""
+"""Where the network runs: the device and the engine that were asked for, and what is there."""
 
 from dataclasses import dataclass
 
 import torch
 
 from model.config import STRIDE
-from model.errors import EngineError
+from model.errors import ConfigError, EngineError
 from model.inference.engine import with_onnxruntime
 from model.pcvos import PCVOS
 from pcvos_cli.run.settings import EngineName
+
+
+def choose_device(name: str, *, amp: bool = False) -> torch.device:
+    """Return the device for ``--device``; ``auto`` takes CUDA, then MPS, then the CPU.
+
+    Args:
+        name: ``auto``, ``cuda``, ``mps`` or ``cpu``.
+        amp: It has to be one that is faster in half precision.
+
+    Raises:
+        ConfigError: If the device asked for is not there, or is a CPU where ``amp`` is set.
+    """
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        name = next(device for device, there in available.items() if there)
+    if not available[name]:
+        raise ConfigError(
+            f"--device {name}: torch finds no such device here", hint="use --device auto or cpu"
+        )
+    if amp and name == "cpu":
+        raise ConfigError(
+            "--amp: half precision is for CUDA and MPS, and this run is on the CPU",
+            hint="leave --amp out; --size and --interval make a CPU faster",
+        )
+    return torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """Return what a user knows the device by."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +55,7 @@ class StartedEngine:
         notes: Why ``auto`` took torch where ONNX Runtime would have been faster.
     """
 
-    name: str
+    name: EngineName
     model: PCVOS
     notes: tuple[str, ...] = ()
 

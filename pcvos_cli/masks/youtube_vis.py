@@ -1,0 +1,135 @@
+"""All masks of a video in one JSON file, in the form of YouTube-VIS ("COCO for video")."""
+
+import json
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TextIO
+
+from pcvos_cli.files import output_errors, remove, temporary
+from pcvos_cli.masks.journal import LabelJournal
+from pcvos_cli.masks.rle import area_of, bbox_of
+
+VIDEO_ID = 1
+CATEGORY_ID = 1
+
+
+def write_youtube_vis(
+    path: Path,
+    journal: LabelJournal,
+    *,
+    size: tuple[int, int],
+    source: str,
+    time_base: Fraction,
+    settings: Mapping[str, Any],
+    object_ids: Sequence[int] = (),
+) -> None:
+    """Write the JSON file of a journal.
+
+    ``annotations`` holds one entry an object, ``id`` being the user's object id, with one
+    RLE (or null) a frame. Memory holds 40 bytes a frame, of one object at a time.
+
+    Args:
+        path: The JSON file, in a folder that is there.
+        journal: The labels of all frames.
+        size: ``(height, width)`` of a frame.
+        source: Name of the video.
+        time_base: Seconds a unit of the timestamps.
+        settings: Stored as ``info.settings``.
+        object_ids: Ids that are listed even if no frame has them.
+
+    Raises:
+        OutputError: It cannot be written; nothing is left behind.
+    """
+    partial = temporary(path)
+    with output_errors(path):
+        try:
+            with partial.open("w", encoding="utf-8") as out:
+                frames = _write_head(out, journal, size, source, time_base, settings)
+                for number, object_id in enumerate(sorted({*object_ids, *journal.object_ids})):
+                    out.write(",\n" if number else "\n")
+                    _write_annotation(out, journal, object_id, size, frames)
+                out.write("\n]}\n")
+            partial.replace(path)
+        except BaseException:
+            remove(partial)
+            raise
+
+
+def _write_head(
+    out: TextIO,
+    journal: LabelJournal,
+    size: tuple[int, int],
+    source: str,
+    time_base: Fraction,
+    settings: Mapping[str, Any],
+) -> int:
+    """Write all before the annotations; return the number of frames."""
+    pts, names = array("q"), []
+    for entry in journal.entries():
+        pts.append(entry.pts)
+        names.append(entry.name)
+    head = {
+        "info": {
+            "description": "Object masks by pcvos, in the form of YouTube-VIS",
+            "source": source,
+            "time_base": str(time_base),
+            "pts": pts.tolist(),
+            "settings": dict(settings),
+        },
+        "videos": [
+            {
+                "id": VIDEO_ID,
+                "width": size[1],
+                "height": size[0],
+                "length": len(names),
+                "file_names": names,
+            }
+        ],
+        "categories": [{"id": CATEGORY_ID, "name": "object", "supercategory": "object"}],
+    }
+    out.write(json.dumps(head, ensure_ascii=False)[:-1])
+    out.write(', "annotations": [')
+    return len(names)
+
+
+def _write_annotation(
+    out: TextIO, journal: LabelJournal, object_id: int, size: tuple[int, int], frames: int
+) -> None:
+    head = {
+        "id": object_id,
+        "video_id": VIDEO_ID,
+        "category_id": CATEGORY_ID,
+        "iscrowd": 0,
+        "width": size[1],
+        "height": size[0],
+        "length": frames,
+    }
+    out.write(json.dumps(head)[:-1])
+    boxes, areas = array("q"), array("q")  # An area of 0: the object is not on the frame.
+
+    def segmentations() -> Iterable[dict[str, Any] | None]:
+        for entry in journal.entries():
+            counts = entry.codes.get(object_id)
+            rle = None if counts is None else {"size": list(size), "counts": counts}
+            boxes.extend((0, 0, 0, 0) if rle is None else bbox_of(rle))
+            areas.append(0 if rle is None else area_of(rle))
+            yield rle
+
+    _write_list(out, "segmentations", segmentations())
+    _write_list(
+        out,
+        "bboxes",
+        (boxes[4 * i : 4 * i + 4].tolist() if area else None for i, area in enumerate(areas)),
+    )
+    _write_list(out, "areas", (area or None for area in areas))
+    out.write("}")
+
+
+def _write_list(out: TextIO, key: str, values: Iterable[Any]) -> None:
+    out.write(f', "{key}": [')
+    for number, value in enumerate(values):
+        out.write(", " if number else "")
+        out.write(json.dumps(value))
+    out.write("]")

@@ -1,0 +1,184 @@
+"""Frames of a run: decoded, then with their masks."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.errors import InputError
+from model.inference.clips import iter_clips
+from model.inference.segmenter import ClipSegmenter
+from model.ops.timing import StageClock
+from model.types import Clip, ClipPrediction
+from pcvos_cli.masks.journal import LabelJournal
+from pcvos_cli.masks.writers import FrameMasks
+from pcvos_cli.run.plan import Job
+from pcvos_cli.run.settings import SegmentSettings
+from pcvos_cli.video.source import Frame, FrameSource
+from pcvos_cli.video.working_size import resize_frame
+
+
+class Decoded(NamedTuple):
+    """A frame of the source, and its pixels at the working size."""
+
+    frame: Frame
+    pixels: NDArray[np.uint8]
+
+
+def decode(source: FrameSource, job: Job, clock: StageClock) -> Iterator[Decoded]:
+    """Yield a run's frames and what the model sees of them.
+
+    Raises:
+        InputError: The input cannot be read on; with ``strict``, it is damaged.
+    """
+    frames = source.frames_from(job.frames.first)
+    while True:
+        with clock("decode"):
+            frame = next(frames, None)
+        if job.settings.strict and source.warnings:
+            raise InputError(
+                f"{source.info.path}: {source.warnings[0]}",
+                hint="leave --strict out to keep what decodes",
+            )
+        if frame is None or frame.index not in job.frames:
+            return
+        with clock("resize"):
+            pixels = resize_frame(frame.rgb, job.plan.working_size)
+        yield Decoded(frame, pixels)
+
+
+class UntilUnreadable:
+    """Frames up to the one at which the input cannot be read on.
+
+    The frames decoded by then are worth their masks, so the error waits until they are written.
+
+    Args:
+        decoded: The frames of a run.
+        strict: Do not keep them: let the error through.
+
+    Attributes:
+        error: Why the frames ended before the input did, or ``None``.
+    """
+
+    def __init__(self, decoded: Iterator[Decoded], *, strict: bool = False) -> None:
+        self._decoded = decoded
+        self._strict = strict
+        self.error: InputError | None = None
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Decoded:
+        """Return the next frame.
+
+        Raises:
+            InputError: The input cannot be read on, and ``strict`` is set.
+        """
+        try:
+            return next(self._decoded)
+        except InputError as error:
+            if self._strict:
+                raise
+            self.error = error
+            raise StopIteration from None
+
+
+def before_the_model(
+    decoded: Iterator[Decoded], count: int, journal: LabelJournal, job: Job
+) -> Iterator[FrameMasks]:
+    """Yield the run's first frames, which get their masks without the model.
+
+    Frames in the journal, of an unfinished run or a backward pass, get the labels that they
+    had, for the overlay comes into being only as a whole; their scores are files already. The
+    others lie before the first reference mask and get an empty one.
+
+    Args:
+        decoded: The frames of the run.
+        count: How many of them.
+        journal: Of the run.
+        job: The run.
+
+    Raises:
+        OSError: The journal cannot be read.
+        ValueError: It is damaged.
+    """
+    plan = job.plan
+    empty = np.zeros(plan.source_size, np.int32)
+    background = None
+    if "scores" in job.settings.formats:
+        background = np.zeros((1 + len(plan.object_ids), *plan.working_size), np.float32)
+        background[0] = 1
+    for frame, _ in islice(decoded, count):
+        if frame.index in journal:
+            yield _with_masks(frame, journal.labels(frame.index, plan.source_size), None)
+        else:
+            yield _with_masks(frame, empty, background)
+
+
+def new_segmenter(
+    job: Job, settings: SegmentSettings | None = None, *, synchronise: bool = False
+) -> ClipSegmenter:
+    """Return a segmenter without a memory.
+
+    Args:
+        job: The run.
+        settings: Of the method, where they are not the run's.
+        synchronise: As for ``ClipSegmenter``.
+    """
+    settings = settings or job.settings
+    return ClipSegmenter(
+        job.model,
+        settings.inference,
+        device=job.device,
+        autocast=torch.float16 if settings.amp else None,
+        synchronise=synchronise,
+    )
+
+
+def segmented(
+    clip: Clip, segmenter: ClipSegmenter, job: Job, clock: StageClock
+) -> Iterator[FrameMasks]:
+    """Segment a clip of ``clips_of``, and yield its frames as soon as they have their masks."""
+    for prediction in clock.each("model", segmenter.segment_frames(clip)):
+        maps = prediction.labels(job.plan.source_size)
+        for t in range(len(prediction)):
+            with clock("labels"):
+                labels = next(maps).numpy()
+            scores = None
+            if "scores" in job.settings.formats:
+                scores = _all_channels(prediction, t, job.plan.object_ids)
+            frame = clip.sources[prediction.start - clip.start + t].frame
+            yield _with_masks(frame, labels, scores)
+
+
+def clips_of(
+    decoded: Iterator[Decoded], job: Job, *, start: int, continued: bool
+) -> Iterator[Clip]:
+    """Group a run's frames into clips; arguments as ``iter_clips``."""
+    return iter_clips(
+        decoded,
+        job.references,
+        interval=job.settings.inference.interval,
+        start=start,
+        continued=continued,
+        pixels=lambda item: item.pixels,
+    )
+
+
+def _with_masks(
+    frame: Frame, labels: NDArray[np.int32], probs: NDArray[np.float32] | None
+) -> FrameMasks:
+    return FrameMasks(frame.index, frame.name, frame.pts, frame.rgb, labels, probs)
+
+
+def _all_channels(
+    prediction: ClipPrediction, t: int, object_ids: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """Return frame ``t``'s ``(1 + K, h, w)`` for all of the run's ids; 0 before they enter."""
+    scores = np.zeros((1 + len(object_ids), *prediction.probs.shape[-2:]), np.float32)
+    channels = [0, *(1 + object_ids.index(i) for i in prediction.object_ids)]
+    scores[channels] = prediction.probs[:, t].numpy()
+    return scores
