@@ -9,7 +9,8 @@ import torch
 
 from pcvos_cli.benchmarking.report import Machine
 from pcvos_cli.run.device import device_name
-from pcvos_cli.run.report import package_versions, peak_resident_mb
+from pcvos_cli.run.identity import package_versions
+from pcvos_cli.run.report import peak_resident_mb
 from pcvos_cli.scoring.parallel import available_cores
 
 _PROC = Path("/proc/self")

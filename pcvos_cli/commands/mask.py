@@ -7,7 +7,6 @@ import typer
 
 from model.errors import OutputError
 from pcvos_cli import console, options
-from pcvos_cli.first_mask.boxes import parse_boxes, parse_points
 
 if TYPE_CHECKING:
     from pcvos_cli.first_mask.make import FirstMask
@@ -71,6 +70,8 @@ def mask(
     console.configure(quiet=quiet, debug=debug)
     if not box and not fg:
         raise typer.BadParameter("give at least one of --box and --fg", param_hint="--box, --fg")
+    from pcvos_cli.first_mask.boxes import parse_boxes, parse_points
+
     boxes = parse_boxes(box or [])
     foreground, background = parse_points(fg or [], "--fg"), parse_points(bg or [], "--bg")
     for path, option in ((output, "--out"), (preview, "--preview")):

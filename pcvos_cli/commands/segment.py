@@ -15,7 +15,8 @@ from pcvos_cli.run.settings import FORMATS, SegmentSettings
 from pcvos_cli.signals import Terminated
 
 if TYPE_CHECKING:
-    from pcvos_cli.run.report import RunPlan, SegmentReport
+    from pcvos_cli.run.plan import RunPlan
+    from pcvos_cli.run.report import SegmentReport
 
 _OUTPUT = "Output"
 

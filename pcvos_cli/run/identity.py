@@ -1,16 +1,28 @@
-"""The identity of a run: everything that decides the bytes of its results."""
+"""The identity of a run: all that decides the bytes of its results."""
 
 import hashlib
+import json
+import platform
 from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from model.types import ReferenceMask
-from pcvos_cli.run.report import package_versions
 from pcvos_cli.video.folder import image_files
 from pcvos_cli.video.source import VideoInfo
+
+_PACKAGES = (
+    "pcvos",
+    "torch",
+    "torchvision",
+    "onnxruntime",
+    "av",
+    "numpy",
+    "opencv-python-headless",
+)
 
 _BLOCK = 1 << 16
 _BLOCKS = 16
@@ -53,6 +65,22 @@ def run_identity(
         "threads": threads or torch.get_num_threads(),
         **{f"version of {name}": number for name, number in package_versions().items()},
     }
+
+
+def identity_digest(identity: dict[str, Any]) -> str:
+    """Return the SHA-256 of what decides a run's results."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide a result."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue  # OpenCV comes under several names.
+    return found
 
 
 def _sample(path: Path, digest: "hashlib._Hash") -> None:

@@ -11,7 +11,7 @@ on either side surfaces in the caller.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +25,6 @@ from pcvos_cli.masks.overlay import OverlayWriter
 from pcvos_cli.masks.writers import MaskWriter, PaletteWriter, ScoresWriter
 from pcvos_cli.masks.youtube_vis import write_youtube_vis
 from pcvos_cli.run.backward import segment_backward
-from pcvos_cli.run.device import device_name
 from pcvos_cli.run.frames import (
     UntilUnreadable,
     before_the_model,
@@ -34,10 +33,11 @@ from pcvos_cli.run.frames import (
     new_segmenter,
     segmented,
 )
+from pcvos_cli.run.identity import identity_digest
 from pcvos_cli.run.output_folder import PLACES, REPORT, RLE, OutputFolder, check_refusal
-from pcvos_cli.run.plan import Job, prepare
-from pcvos_cli.run.report import RunPlan, SegmentReport, package_versions, peak_resident_mb
-from pcvos_cli.run.resume import SavedRun, identity_digest
+from pcvos_cli.run.plan import Job, RunPlan, prepare
+from pcvos_cli.run.report import Done, SegmentReport, make_report
+from pcvos_cli.run.resume import SavedRun
 from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.run.threads import BackgroundWriter, prefetch, queue_length
 from pcvos_cli.video.source import FrameSource, VideoInfo, open_source
@@ -176,34 +176,8 @@ def _resuming(plan: RunPlan, saved: SavedRun) -> RunPlan:
     return replace(plan, resume_at=saved.next_frame)
 
 
-@dataclass(slots=True)
-class _Done:
-    """What a run did, for its report.
-
-    Attributes:
-        resumed_at: Frame at which it took over from an unfinished run, or ``None``.
-        backward: It went back from the first reference mask.
-        early: Frames before the first clip: with an empty mask, or one out of the journal.
-        segmented: Frames of the clips.
-        warnings: Damage in the input.
-        stopped: Why the input could not be read to its end, or ``None``.
-    """
-
-    resumed_at: int | None
-    backward: bool = False
-    early: int = 0
-    segmented: int = 0
-    warnings: tuple[str, ...] = ()
-    stopped: str | None = None
-
-    @property
-    def frames(self) -> int:
-        """All frames that have masks."""
-        return self.early + self.segmented
-
-
 def _segment(source: FrameSource, job: Job, saved: SavedRun, on_frames: OnFrames) -> SegmentReport:
-    plan, clock, done = job.plan, StageClock(), _Done(saved.next_frame)
+    plan, clock, done = job.plan, StageClock(), Done(saved.next_frame)
     segmenter = new_segmenter(job)
     saved.restore(segmenter)
     journal = saved.open_journal()
@@ -246,7 +220,7 @@ def _segment(source: FrameSource, job: Job, saved: SavedRun, on_frames: OnFrames
     clock.seconds["total"] = time.perf_counter() - began
     clock.add(segmenter.stage_seconds)
     notes = [note for w in writers.values() if isinstance(w, OverlayWriter) for note in w.notes]
-    return _report(job, done, clock.seconds, segmenter.memory_frames, notes)
+    return make_report(job, done, clock.seconds, segmenter.memory_frames, notes)
 
 
 def _open_writers(job: Job, info: VideoInfo) -> dict[str, MaskWriter]:
@@ -303,39 +277,3 @@ def _frame_bytes(job: Job) -> int:
     scores = 4 * (len(plan.object_ids) + 1) * seen if "scores" in job.settings.formats else 0
     rgb_and_labels = (3 + 4) * pixels
     return rgb_and_labels + max(3 * seen, scores)
-
-
-def _report(
-    job: Job, done: _Done, seconds: dict[str, float], memory_frames: int, notes: Sequence[str]
-) -> SegmentReport:
-    plan, cuda = job.plan, job.device.type == "cuda"
-    resumed = done.resumed_at is not None
-    through_model = done.segmented + (done.early if done.backward else 0)
-    has_early_masks = plan.backward and (done.backward or resumed)
-    empty = 0 if has_early_masks else plan.first_frame - plan.start
-    return SegmentReport(
-        input=plan.input,
-        output=plan.output,
-        outputs={name: str(Path(plan.output) / PLACES[name]) for name in job.settings.formats},
-        frames=done.frames,
-        segmented_frames=max(0, done.frames - empty),
-        object_ids=plan.object_ids,
-        source_size=plan.source_size,
-        working_size=plan.working_size,
-        memory_frames=memory_frames,
-        resumed_at=done.resumed_at,
-        fps_model=through_model / seconds["model"] if through_model else 0.0,
-        fps_end_to_end=(done.segmented if resumed else done.frames) / seconds["total"],
-        peak_memory_mb=peak_resident_mb(),
-        peak_device_memory_mb=torch.cuda.max_memory_allocated() / 2**20 if cuda else None,
-        seconds=dict(seconds),
-        settings=job.record,
-        versions=package_versions(),
-        device=device_name(job.device),
-        engine=plan.engine,
-        threads=torch.get_num_threads(),
-        identity=identity_digest(job.identity),
-        notes=(*plan.notes, *notes),
-        warnings=done.warnings,
-        stopped=done.stopped,
-    )

@@ -1,7 +1,7 @@
 """Everything a run needs before its first frame: checked here, so that it fails early."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,62 @@ from pcvos_cli.masks.reference import LoadedMask, resize_nearest
 from pcvos_cli.run.device import choose_device, device_name, start_engine
 from pcvos_cli.run.identity import run_identity
 from pcvos_cli.run.references import load_references
-from pcvos_cli.run.report import RunPlan
 from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.video.frame_range import FrameRange, find_range
 from pcvos_cli.video.source import FrameSource
 from pcvos_cli.video.working_size import working_size
 from pcvos_cli.weights_store import resolve_weights
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a run will do, known before a frame is segmented.
+
+    Attributes:
+        input: The video or folder.
+        output: The folder for the results.
+        source_size: ``(height, width)`` of a displayed frame, and of masks and overlay.
+        working_size: ``(height, width)`` at which the model works.
+        start: Index of the run's first frame.
+        resume_at: First frame that an unfinished run left to do, or ``None`` if this one
+            begins at its start.
+        frames: Frames of the run that the container promises, or ``None``.
+        first_frame: Index of the first reference mask.
+        backward: Frames before it are segmented too; else they get empty masks.
+        object_ids: All ids of the run, ascending.
+        references: Object ids stated on each reference frame, by frame index.
+        clips: Clips to segment, or ``None`` where ``frames`` is.
+        expected_memory_frames: Frames in the memory at the end, or ``None`` likewise.
+        expected_memory_mb: Size of that memory with these weights' widths, in MB, or ``None``.
+        weights: Name of the weights.
+        device: Where the model runs.
+        engine: What runs it: ``torch`` or ``onnxruntime``.
+        notes: How the masks were understood (void values, colours, a resize), and why the
+            engine is not the fastest for this device.
+    """
+
+    input: str
+    output: str
+    source_size: tuple[int, int]
+    working_size: tuple[int, int]
+    start: int
+    frames: int | None
+    first_frame: int
+    backward: bool
+    object_ids: tuple[int, ...]
+    references: dict[int, tuple[int, ...]]
+    clips: int | None
+    expected_memory_frames: int | None
+    expected_memory_mb: float | None
+    weights: str
+    device: str
+    engine: str
+    notes: tuple[str, ...]
+    resume_at: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON-able values."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,79 +1,24 @@
-"""The plan of a run, and its report (``run.json``)."""
+"""The report of a run (``run.json``)."""
 
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pcvos_cli.files import write_whole
-
-_PACKAGES = (
-    "pcvos",
-    "torch",
-    "torchvision",
-    "onnxruntime",
-    "av",
-    "numpy",
-    "opencv-python-headless",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class RunPlan:
-    """The plan of a run, made before a frame is segmented.
-
-    Attributes:
-        input: The video or folder.
-        output: The folder for the results.
-        source_size: ``(height, width)`` of a displayed frame, and of masks and overlay.
-        working_size: ``(height, width)`` at which the model works.
-        start: Index of the run's first frame.
-        resume_at: First frame that an unfinished run left to do, or ``None`` if this one
-            begins at its start.
-        frames: Frames of the run that the container promises, or ``None``.
-        first_frame: Index of the first reference mask.
-        backward: Frames before it are segmented too; else they get empty masks.
-        object_ids: All ids of the run, ascending.
-        references: Object ids stated on each reference frame, by frame index.
-        clips: Clips to segment, or ``None`` where ``frames`` is.
-        expected_memory_frames: Frames in the memory at the end, or ``None`` likewise.
-        expected_memory_mb: Size of that memory with these weights' widths, in MB, or ``None``.
-        weights: Name of the weights.
-        device: Where the model runs.
-        engine: What runs it: ``torch`` or ``onnxruntime``.
-        notes: How the masks were understood (void values, colours, a resize), and why the
-            engine is not the fastest for this device.
-    """
-
-    input: str
-    output: str
-    source_size: tuple[int, int]
-    working_size: tuple[int, int]
-    start: int
-    frames: int | None
-    first_frame: int
-    backward: bool
-    object_ids: tuple[int, ...]
-    references: dict[int, tuple[int, ...]]
-    clips: int | None
-    expected_memory_frames: int | None
-    expected_memory_mb: float | None
-    weights: str
-    device: str
-    engine: str
-    notes: tuple[str, ...]
-    resume_at: int | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON-able values."""
-        return asdict(self)
+from pcvos_cli.run.device import device_name
+from pcvos_cli.run.identity import identity_digest, package_versions
+from pcvos_cli.run.output_folder import PLACES
+from pcvos_cli.run.plan import Job
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentReport:
-    """The report of a run; ``run.json`` holds the same.
+    """What a run did; ``run.json`` holds the same.
 
     Attributes:
         input: The video or folder.
@@ -157,15 +102,75 @@ class SegmentReport:
         write_whole(path, text.encode())
 
 
-def package_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide a result."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue  # OpenCV comes under several names.
-    return found
+@dataclass(slots=True)
+class Done:
+    """What a run did, for its report.
+
+    Attributes:
+        resumed_at: Frame at which it took over from an unfinished run, or ``None``.
+        backward: It went back from the first reference mask.
+        early: Frames before the first clip: with an empty mask, or one out of the journal.
+        segmented: Frames of the clips.
+        warnings: Damage in the input.
+        stopped: Why the input could not be read to its end, or ``None``.
+    """
+
+    resumed_at: int | None
+    backward: bool = False
+    early: int = 0
+    segmented: int = 0
+    warnings: tuple[str, ...] = ()
+    stopped: str | None = None
+
+    @property
+    def frames(self) -> int:
+        """All frames that have masks."""
+        return self.early + self.segmented
+
+
+def make_report(
+    job: Job, done: Done, seconds: dict[str, float], memory_frames: int, notes: Sequence[str]
+) -> SegmentReport:
+    """Make the report of a run.
+
+    Args:
+        job: The run.
+        done: What it did.
+        seconds: By stage, with ``total``.
+        memory_frames: Frames in the memory at the end.
+        notes: What is special about the outputs.
+    """
+    plan, cuda = job.plan, job.device.type == "cuda"
+    resumed = done.resumed_at is not None
+    through_model = done.segmented + (done.early if done.backward else 0)
+    has_early_masks = plan.backward and (done.backward or resumed)
+    empty = 0 if has_early_masks else plan.first_frame - plan.start
+    return SegmentReport(
+        input=plan.input,
+        output=plan.output,
+        outputs={name: str(Path(plan.output) / PLACES[name]) for name in job.settings.formats},
+        frames=done.frames,
+        segmented_frames=max(0, done.frames - empty),
+        object_ids=plan.object_ids,
+        source_size=plan.source_size,
+        working_size=plan.working_size,
+        memory_frames=memory_frames,
+        resumed_at=done.resumed_at,
+        fps_model=through_model / seconds["model"] if through_model else 0.0,
+        fps_end_to_end=(done.segmented if resumed else done.frames) / seconds["total"],
+        peak_memory_mb=peak_resident_mb(),
+        peak_device_memory_mb=torch.cuda.max_memory_allocated() / 2**20 if cuda else None,
+        seconds=dict(seconds),
+        settings=job.record,
+        versions=package_versions(),
+        device=device_name(job.device),
+        engine=plan.engine,
+        threads=torch.get_num_threads(),
+        identity=identity_digest(job.identity),
+        notes=(*plan.notes, *notes),
+        warnings=done.warnings,
+        stopped=done.stopped,
+    )
 
 
 def peak_resident_mb() -> float:

@@ -17,7 +17,6 @@ A run therefore writes each frame of its memory here once.
 
 import base64
 import contextlib
-import hashlib
 import json
 import shutil
 import zlib
@@ -246,11 +245,6 @@ class SavedRun:
                 f"{self._folder}: the saved state is damaged ({error})",
                 hint="begin anew with --overwrite",
             ) from error
-
-
-def identity_digest(identity: dict[str, Any]) -> str:
-    """Return the SHA-256 of what decides a run's results."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def _copy(frame: MemoryFrame) -> dict[str, Tensor]:

@@ -104,7 +104,10 @@ def open_source(path: Path, *, fps: Fraction = Fraction(24)) -> FrameSource:
     Raises:
         InputError: Not found, zero bytes, no video stream, a folder without images.
     """
-    from pcvos_cli.video.folder import FolderSource
+    if path.is_dir():
+        from pcvos_cli.video.folder import FolderSource
+
+        return FolderSource(path, fps=fps)
     from pcvos_cli.video.reader import VideoSource
 
-    return FolderSource(path, fps=fps) if path.is_dir() else VideoSource(path)
+    return VideoSource(path)
