@@ -34,12 +34,12 @@ class ShippedWeights:
     """One entry of the manifest.
 
     Attributes:
-        name: What ``weights list`` calls it.
+        name: Its name in ``weights list``.
         path: The file, whether or not it exists.
         sha256: Of the whole file, lower-case hexadecimal.
         preset: ``--model`` value that selects it; the first entry of a preset is its default.
         licence: Terms of the weights, which may differ from the code's.
-        score: What was measured with it and on what, as text.
+        score: Its measured accuracy and on which data, as text.
         note: How it came to be.
     """
 

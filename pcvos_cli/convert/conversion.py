@@ -43,17 +43,17 @@ class ConversionSettings:
 
 @dataclass(frozen=True, slots=True)
 class ConversionReport:
-    """What was converted.
+    """The result of a conversion.
 
     Attributes:
-        input: What was read.
-        kind: What it was taken for.
+        input: The file or folder that was read.
+        kind: The format that it was taken for.
         output: The file or folder written.
         target: Its format.
         frames: Number of frames.
         size: ``(height, width)``.
         object_ids: All ids, ascending.
-        notes: What was decided on the way.
+        notes: Decisions made on the way.
     """
 
     input: str

@@ -33,12 +33,12 @@ class LabelSequence:
 
     Attributes:
         inputs: Files and folders that are read.
-        kind: What they were taken for: ``palette``, ``mots``, ``binary``, ``youtube-vis``.
+        kind: The format they were taken for: ``palette``, ``mots``, ``binary``, ``youtube-vis``.
         names: Output name of each frame.
         size: ``(height, width)`` of all frames.
         object_ids: All ids, ascending, also those that no frame has.
         read: Returns a fresh pass over ``(H, W)`` int32 id maps, 0 = background.
-        notes: What was decided on the way; grows while reading.
+        notes: Decisions made on the way; grows while reading.
         pts: Timestamp of each frame, or ``None`` where nobody knows.
         time_base: Seconds a unit of ``pts``, or ``None``.
     """

@@ -40,14 +40,14 @@ class Diagnosis:
         system: Operating system, Python, CPU, cores, memory in MB.
         packages: Version of each module; ``None`` where it cannot be imported.
         torch: Threads, CPU instructions, CUDA version; empty without torch.
-        devices: What ``--device`` can be, with names.
-        engines: What ``--engine`` can be, with versions; ``None`` where one does not work.
+        devices: The devices that ``--device`` takes here, with names.
+        engines: The engines that ``--engine`` takes, with versions; ``None`` where one fails.
         ffmpeg: As ``CodecSupport``; empty without PyAV.
         weights: Name, file, SHA-256 and whether it is what the manifest says.
         folder: The current folder: whether it can be written to, and MB left.
         environment: Variables that change threads and devices.
         problems: Why `segment` cannot work.
-        warnings: What will not work, though the rest does.
+        warnings: Parts that will not work, though the rest does.
         weights_are_corrupt: Shipped weights are missing or not what the manifest says.
     """
 

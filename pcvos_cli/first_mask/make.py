@@ -23,7 +23,7 @@ class FirstMask:
     Attributes:
         frame: The frame, upright.
         labels: ``(H, W)`` int32 object ids at the frame's size, 0 = background.
-        notes: What was decided on the way.
+        notes: Decisions made on the way.
     """
 
     frame: Frame

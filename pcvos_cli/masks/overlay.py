@@ -110,7 +110,7 @@ class OverlayWriter:
 
     @property
     def notes(self) -> list[str]:
-        """What a user should know of the file: padding, audio that is missing or changed."""
+        """Remarks on the file for the user: padding, audio that is missing or changed."""
         return self._notes
 
     @contextlib.contextmanager

@@ -31,7 +31,7 @@ class LoadedMask:
         labels: ``(H, W)`` int32 object ids at the frame's size; 0 states nothing.
         object_ids: Ids that the file lists, ascending. One that vanishes when the mask is
             resized stays listed.
-        notes: What was decided on the way (void, colours), for the user.
+        notes: Decisions made on the way (void, colours), for the user.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""What is written of each frame's masks: the writers' protocol, palette PNGs and scores."""
+"""Masks, frame by frame, to files: the writers' protocol, palette PNGs and scores."""
 
 import io
 import zipfile

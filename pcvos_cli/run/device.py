@@ -73,7 +73,7 @@ def start_engine(
     """Start the engine for a run; ``auto`` is ONNX Runtime on a CPU if it works, else torch.
 
     Args:
-        name: What was asked for.
+        name: The engine that was asked for.
         model: The network, on ``device``.
         device: Where the run is.
         threads: CPU threads; ``None`` for as many as torch takes.

@@ -43,7 +43,7 @@ def run_identity(
             hold up every start.
         references: Reference masks at the working size.
         record: The settings, with the SHA-256 of the weights.
-        device: What the model runs on; another one rounds differently.
+        device: Device of the model; another one rounds differently.
         threads: CPU threads, for the same reason; ``None`` for torch's own choice.
     """
     masks = hashlib.sha256()

@@ -28,7 +28,7 @@ from pcvos_cli.weights_store import resolve_weights
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What a run will do, known before a frame is segmented.
+    """A run as far as it is known before a frame is segmented.
 
     Attributes:
         input: The video or folder.
@@ -48,7 +48,7 @@ class RunPlan:
         expected_memory_mb: Size of that memory with these weights' widths, in MB, or ``None``.
         weights: Name of the weights.
         device: Where the model runs.
-        engine: What runs it: ``torch`` or ``onnxruntime``.
+        engine: ``torch`` or ``onnxruntime``.
         notes: How the masks were understood (void values, colours, a resize), and why the
             engine is not the fastest for this device.
     """
@@ -82,12 +82,12 @@ class Job:
     """A run that has been checked.
 
     Attributes:
-        plan: What will be done, in words and numbers.
+        plan: The run in words and numbers.
         frames: Which part of the source is segmented.
         references: Reference masks at the working size, by frame index.
         model: The network, on ``device``, as the engine runs it.
         device: Where it runs.
-        settings: What the user chose, with what was left open filled in.
+        settings: The user's choices; those left open are filled in.
         inputs: Files and folders that the run reads.
         record: The settings as JSON-able values, with the weights' name and SHA-256.
         identity: All that decides the results, as ``run_identity`` returns it.

@@ -18,7 +18,7 @@ from pcvos_cli.run.plan import Job
 
 @dataclass(frozen=True, slots=True)
 class SegmentReport:
-    """What a run did; ``run.json`` holds the same.
+    """The results of a run; ``run.json`` holds the same.
 
     Attributes:
         input: The video or folder.
@@ -40,14 +40,14 @@ class SegmentReport:
         peak_device_memory_mb: Largest allocation on a CUDA device, in MB, or ``None``.
         seconds: By stage. Decoding and writing run beside the model, so the stages may add
             up to more than ``total``.
-        settings: What was chosen, with the weights' name and SHA-256.
+        settings: The settings of the run, with the weights' name and SHA-256.
         versions: Of Python and the packages that decide the result.
-        device: What the model ran on.
-        engine: What ran it: ``torch`` or ``onnxruntime``.
+        device: The device of the model.
+        engine: ``torch`` or ``onnxruntime``.
         threads: CPU threads of torch and the engine.
         identity: SHA-256 of all that decides the results; equal for a run and its resumption.
-        notes: How the masks were understood, and what is special about the outputs.
-        warnings: What is damaged in the input.
+        notes: How the masks were understood, and remarks on the outputs.
+        warnings: Damage in the input.
         stopped: Why the input could not be read to its end, or ``None``. The results hold the
             frames before that, and the exit code is 3.
     """
@@ -104,7 +104,7 @@ class SegmentReport:
 
 @dataclass(slots=True)
 class Done:
-    """What a run did, for its report.
+    """Counts and events of a run, for its report.
 
     Attributes:
         resumed_at: Frame at which it took over from an unfinished run, or ``None``.
@@ -135,10 +135,10 @@ def make_report(
 
     Args:
         job: The run.
-        done: What it did.
+        done: Its counts and events.
         seconds: By stage, with ``total``.
         memory_frames: Frames in the memory at the end.
-        notes: What is special about the outputs.
+        notes: Remarks on the outputs.
     """
     plan, cuda = job.plan, job.device.type == "cuda"
     resumed = done.resumed_at is not None

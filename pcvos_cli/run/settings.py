@@ -1,4 +1,4 @@
-"""What a user chooses for one run of ``segment``: frozen, validated, free of torch."""
+"""A user's choices for one run of ``segment``: frozen, validated, free of torch."""
 
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
@@ -26,7 +26,7 @@ class SegmentSettings:
         weights: A weights file; ``None`` for the shipped ones of ``model``.
         model: Preset name; ``None`` for whatever ``weights`` holds, or else the default.
         device: ``auto`` takes CUDA, then MPS, then the CPU.
-        engine: What runs key encoder and decoder. ``auto`` takes ONNX Runtime on a CPU, if it
+        engine: Runs key encoder and decoder. ``auto`` takes ONNX Runtime on a CPU, if it
             works here, else torch.
         threads: CPU threads of torch and the engine; ``None`` leaves torch's own choice.
         formats: Which outputs to write, a subset of ``FORMATS``.

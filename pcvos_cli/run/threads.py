@@ -20,7 +20,7 @@ READ_AHEAD = 4
 """Decoded frames held ready, and segmented frames waiting to be written, at least."""
 
 QUEUE_BYTES = 48 << 20
-"""What more than ``READ_AHEAD`` frames in a queue may take, roughly."""
+"""Memory that more than ``READ_AHEAD`` frames in a queue may take, roughly."""
 
 POLL_SECONDS = 0.05
 """How long a wait lasts before it looks whether the other side is still there."""
@@ -38,7 +38,7 @@ def queue_length(clip_length: int, frame_bytes: int) -> int:
 
     Args:
         clip_length: L.
-        frame_bytes: What a waiting frame takes.
+        frame_bytes: Memory of a waiting frame.
     """
     return max(READ_AHEAD, min(clip_length, QUEUE_BYTES // frame_bytes))
 

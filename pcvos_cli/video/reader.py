@@ -87,12 +87,12 @@ class VideoSource:
 
     @property
     def info(self) -> VideoInfo:
-        """What is known before decoding."""
+        """Facts of the video, known before decoding."""
         return self._info
 
     @property
     def warnings(self) -> list[str]:
-        """What went wrong in the current or last pass, one sentence for each kind."""
+        """Faults of the current or last pass, one sentence for each kind."""
         return self._faults.sentences()
 
     @property

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What is known of a source before it is decoded.
+    """Facts of a source, known before it is decoded.
 
     Attributes:
         path: The file or folder.
@@ -62,7 +62,7 @@ class FrameSource(Protocol):
 
     @property
     def info(self) -> VideoInfo:
-        """What is known before decoding."""
+        """Facts of the source, known before decoding."""
         ...
 
     def frame_index(self, name: str) -> int | None:
@@ -71,7 +71,7 @@ class FrameSource(Protocol):
 
     @property
     def warnings(self) -> list[str]:
-        """What went wrong so far without ending the stream (grows while decoding)."""
+        """Faults so far that did not end the stream; grows while decoding."""
         ...
 
     def __iter__(self) -> Iterator[Frame]: ...
