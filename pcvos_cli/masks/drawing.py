@@ -4,13 +4,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pcvos_cli.masks.label_files import LabelMap
 from pcvos_cli.masks.palette import bright_colour_of
 
 OPACITY = 0.45
 """Share of the object's colour in a pixel of the object."""
 
 
-def draw_masks(rgb: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.uint8]:
+def draw_masks(rgb: NDArray[np.uint8], labels: LabelMap) -> NDArray[np.uint8]:
     """Return the frame with translucent objects and their outlines.
 
     An outline is a line in the object's colour with a dark rim, so that it shows on bright
