@@ -21,8 +21,7 @@ from model.memory.bank import MemoryFrame
 from model.ops.timing import StageClock
 from model.types import ReferenceMask
 from pcvos_cli.annotate.project import REFERENCES, Project
-from pcvos_cli.run.backward import new_segmenter
-from pcvos_cli.run.decoding import decode
+from pcvos_cli.run.frames import decode, new_segmenter
 from pcvos_cli.run.plan import Job, prepare
 from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.run.threads import prefetch
@@ -88,7 +87,7 @@ class Propagation:
         segmenter.restore(memory.object_ids, memory.frames, memory.bodies)
         begin = memory.frame
         job = replace(job, frames=FrameRange(begin, None))
-        with prefetch(self._decode(job, settings), 4) as frames:
+        with prefetch(self._decode(job), 4) as frames:
             clips = iter_clips(
                 frames,
                 job.references,
@@ -146,8 +145,8 @@ class Propagation:
                     if not on_mask(frame) or frame <= last:
                         return
 
-    def _decode(self, job: Job, settings: SegmentSettings) -> Iterator[NDArray[np.uint8]]:
-        for frame, small in decode(self._source, job, StageClock(), settings):
+    def _decode(self, job: Job) -> Iterator[NDArray[np.uint8]]:
+        for frame, small in decode(self._source, job, StageClock()):
             self._project.frames.agree(frame.index, frame.pts)
             yield small
 
