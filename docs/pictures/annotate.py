@@ -1,6 +1,6 @@
 """Make the picture of ``pcvos annotate``: the example video, its bunny propagated for 20 frames.
 
-    .venv/bin/python docs/pictures/annotate.py
+Run it with ``.venv/bin/python docs/pictures/annotate.py``.
 """
 
 import shutil
@@ -46,6 +46,8 @@ def main() -> None:
             page.fill("#frame", str(LAST))
             page.press("#frame", "Enter")
             Frame(page, SIZE).shows(LAST)
+            assert not page.locator("#banner").is_visible(), page.inner_text("#banner")
+            page.locator("#view").focus()
             picture = Path(folder) / "page.png"
             page.screenshot(path=picture)
         Image.open(picture).convert("RGB").save(

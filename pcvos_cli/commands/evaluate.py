@@ -35,7 +35,9 @@ def evaluate(
     ] = None,
     compare: Annotated[
         Path | None,
-        typer.Option("--compare", metavar="PREDICTIONS", help="Score these too, side by side."),
+        typer.Option(
+            "--compare", metavar="PREDICTIONS", help="Also score these masks, side by side."
+        ),
     ] = None,
     prompts: Annotated[
         Literal["network", "grabcut"] | None,
@@ -101,7 +103,7 @@ def evaluate(
             "--output",
             "-o",
             metavar="FOLDER",
-            help="Masks; what is finished there is kept. Default: DATASET_SPLIT_predictions.",
+            help="Folder of the masks. Finished ones are kept. Default: DATASET_SPLIT_predictions.",
             rich_help_panel=_SEGMENT,
         ),
     ] = None,

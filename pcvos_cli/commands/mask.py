@@ -41,14 +41,13 @@ def mask(
         typer.Option(
             "--fg",
             metavar="X,Y[:ID]",
-            help="A pixel of an object (repeatable). Without any box it says by itself where "
-            "the object is.",
+            help="A pixel of an object. Repeatable. It needs no box.",
         ),
     ] = None,
     bg: Annotated[
         list[str] | None,
         typer.Option(
-            "--bg", metavar="X,Y[:ID]", help="A pixel of no object, or not of ID (repeatable)."
+            "--bg", metavar="X,Y[:ID]", help="A pixel of the background, or not of ID. Repeatable."
         ),
     ] = None,
     method: Annotated[
@@ -59,7 +58,9 @@ def mask(
     ] = "network",
     preview: Annotated[
         Path | None,
-        typer.Option("--preview", metavar="FILE.png", help="Also the frame with the outlines."),
+        typer.Option(
+            "--preview", metavar="FILE.png", help="Write the frame with the outlines too."
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace old files.")] = False,
     json: options.Json = False,

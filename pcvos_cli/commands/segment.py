@@ -79,33 +79,40 @@ def segment(
     ] = SETTINGS.overwrite,
     resume: Annotated[
         bool,
-        typer.Option(
-            "--resume", help="Go on where an unfinished run ended.", rich_help_panel=_OUTPUT
-        ),
+        typer.Option("--resume", help="Continue an unfinished run.", rich_help_panel=_OUTPUT),
     ] = SETTINGS.resume,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Check everything, write nothing.", rich_help_panel=_OUTPUT),
+        typer.Option(
+            "--dry-run",
+            help="Check the input and print the plan; write nothing.",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = False,
     start: Annotated[
         str | None,
-        typer.Option("--start", metavar="FRAME", help="First frame, by index (from 0) or name."),
+        typer.Option(
+            "--start",
+            metavar="FRAME",
+            help="First frame to segment: its index, from 0, or its name.",
+        ),
     ] = None,
     end: Annotated[
-        str | None, typer.Option("--end", metavar="FRAME", help="Last frame, included.")
+        str | None, typer.Option("--end", metavar="FRAME", help="Last frame to segment, included.")
     ] = None,
     backward: Annotated[
         bool,
-        typer.Option("--backward", help="Segment the frames before the first mask too."),
+        typer.Option("--backward", help="Also segment the frames before the first mask."),
     ] = SETTINGS.backward,
     resize_mask: Annotated[
-        bool, typer.Option("--resize-mask", help="Accept masks of another size than the video's.")
+        bool,
+        typer.Option("--resize-mask", help="Scale masks that have another size than the video."),
     ] = SETTINGS.resize_mask,
     fps: Annotated[str, typer.Option("--fps", help="Frame rate of a folder of images.")] = str(
         SETTINGS.fps
     ),
     strict: Annotated[
-        bool, typer.Option("--strict", help="Fail at the first damage in the video.")
+        bool, typer.Option("--strict", help="Fail at the first damaged frame of the video.")
     ] = SETTINGS.strict,
     size: options.Size = str(SETTINGS.size),
     weights: options.Weights = SETTINGS.weights,

@@ -12,7 +12,7 @@ from pcvos_cli.first_mask.boxes import Box, Point
 
 @dataclass(frozen=True, slots=True)
 class ObjectPrompts:
-    """What says where one object is.
+    """Boxes and points of one object.
 
     Attributes:
         object_id: The object.

@@ -1,4 +1,4 @@
-"""What is written can be read; what is read does not depend on how it was stored."""
+"""Written masks can be read, and masks read do not depend on how they were stored."""
 
 import json
 import tempfile

@@ -1,4 +1,4 @@
-"""What goes into the journal comes out of it, up to the length that counts."""
+"""The journal returns what was put into it, up to the length that counts."""
 
 from pathlib import Path
 from random import Random
