@@ -4,8 +4,8 @@ Letters: B batch, T frames in a clip, K objects, C channels, H and W of the padd
 h = H / 16 and w = W / 16.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -125,6 +125,7 @@ class Clip:
         final: No frame follows, so nothing needs to enter the memory.
         sources: What each of the frames came from, as the caller of ``iter_clips`` gave it;
             the core does not look at it.
+        gone: Objects that are absent, by id, each from the frame on whose index this gives.
     """
 
     start: int
@@ -133,6 +134,7 @@ class Clip:
     due: bool
     final: bool
     sources: tuple[Any, ...] = ()
+    gone: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def padding(self) -> Padding:

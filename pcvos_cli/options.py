@@ -209,6 +209,21 @@ def parse_formats(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in chosen)
 
 
+def parse_until(texts: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Read ``--until``: an object's id, and the index of the last frame that shows it.
+
+    Raises:
+        BadParameter: If one is no such pair.
+    """
+    pairs = []
+    for text in texts:
+        object_id, _, frame = text.partition("=")
+        if not all(part.isascii() and part.isdigit() for part in (object_id, frame)):
+            raise typer.BadParameter(f"{text!r}: give ID=FRAME, as 2=120", param_hint="--until")
+        pairs.append((int(object_id), int(frame)))
+    return tuple(sorted(set(pairs)))
+
+
 def _positive(text: str, option: str, word: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise typer.BadParameter(f"{text!r}: give a number above 0 or {word!r}", param_hint=option)

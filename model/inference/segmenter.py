@@ -169,6 +169,7 @@ class ClipSegmenter:
         start = 0
         for probs in passes:
             end = start + probs.shape[1]
+            self._leave(probs, clip.start + start, clip.gone)
             if end == len(frames):
                 self._bank.count_usage(memories, len(frames))
                 if memories and clip.due and not clip.final:
@@ -203,6 +204,14 @@ class ClipSegmenter:
                 if self._strays is not None:
                     self._strays.drop(probs, self._registry.object_ids)
             yield probs
+
+    def _leave(self, probs: Tensor, first: int, gone: Mapping[int, int]) -> None:
+        """Give the background what objects that are gone have of ``(K + 1, t, H, W)``."""
+        for channel, object_id in enumerate(self._registry.object_ids, start=1):
+            if object_id in gone:
+                absent = probs[:, max(0, gone[object_id] - first) :]
+                absent[0] += absent[channel]
+                absent[channel] = 0
 
     def _overrule(self, probs: Tensor, reference: ReferenceMask, padding: Padding) -> Tensor:
         """Merge a reference mask into the last frame of ``(K + 1, T, H, W)``.

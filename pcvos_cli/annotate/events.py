@@ -28,8 +28,8 @@ class Events:
             self._loop.call_soon_threadsafe(self._put, text)
 
     def may_edit(self, page: str) -> bool:
-        """Tell whether a page is the one that edits."""
-        return page == self.editor
+        """Tell whether no other page edits."""
+        return self.editor in (None, page)
 
     def claim(self, page: str) -> None:
         """Let a page edit; the one that did sees from now on."""

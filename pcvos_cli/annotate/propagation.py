@@ -23,7 +23,6 @@ from model.types import ReferenceMask
 from pcvos_cli.annotate.project import REFERENCES, Project
 from pcvos_cli.run.frames import decode, new_segmenter
 from pcvos_cli.run.plan import Job, prepare
-from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.run.threads import prefetch
 from pcvos_cli.video.frame_range import FrameRange
 from pcvos_cli.video.source import FrameSource
@@ -72,7 +71,7 @@ class Propagation:
             MaskError: No reference is at or before ``start``.
             PCVOSError: As ``segment_video``.
         """
-        job, settings = self._prepare()
+        job = self._prepare()
         first = min(job.references)
         if start < first:
             raise MaskError(
@@ -81,7 +80,7 @@ class Propagation:
             )
         project = self._project
         fixed = set(project.references)
-        segmenter = new_segmenter(job, settings)
+        segmenter = new_segmenter(job)
         kept = self._newest(start, job)
         memory = kept or _Memory(first, "", (), (), {})
         segmenter.restore(memory.object_ids, memory.frames, memory.bodies)
@@ -91,9 +90,10 @@ class Propagation:
             clips = iter_clips(
                 frames,
                 job.references,
-                interval=settings.inference.interval,
+                interval=job.settings.inference.interval,
                 start=begin,
                 continued=kept is not None,
+                until=job.settings.until,
             )
             for clip in clips:
                 for prediction in segmenter.segment_frames(clip):
@@ -116,7 +116,7 @@ class Propagation:
             MaskError: ``start`` is no reference.
             PCVOSError: As ``segment_video``.
         """
-        job, settings = self._prepare()
+        job = self._prepare()
         if start not in job.references:
             raise MaskError(
                 f"frame {start} is no reference to go back from",
@@ -128,15 +128,13 @@ class Propagation:
         frames = (
             resize_frame(project.frames.rgb(i), job.plan.working_size) for i in range(start, -1, -1)
         )
-        segmenter = new_segmenter(job, settings)
-        for clip in iter_clips(frames, mirrored, interval=settings.inference.interval):
+        segmenter = new_segmenter(job)
+        for clip in iter_clips(frames, mirrored, interval=job.settings.inference.interval):
             for prediction in segmenter.segment_frames(clip):
                 labels = prediction.labels(job.plan.source_size)
                 for t in range(len(prediction)):
-                    mask, frame = (
-                        next(labels).numpy().astype(np.uint8),
-                        start - prediction.start - t,
-                    )
+                    frame = start - prediction.start - t
+                    mask = next(labels).numpy().astype(np.uint8)
                     if frame == start:
                         continue
                     if frame in project.references:
@@ -150,19 +148,19 @@ class Propagation:
             self._project.frames.agree(frame.index, frame.pts)
             yield small
 
-    def _prepare(self) -> tuple[Job, SegmentSettings]:
+    def _prepare(self) -> Job:
         project = self._project
         if not project.references:
             raise MaskError("there is no mask to propagate", hint="draw an object first")
-        settings = project.choices.for_segment()
-        return prepare(
-            self._source, [project.folder / REFERENCES], project.folder, settings
-        ), settings
+        references = [project.folder / REFERENCES]
+        return prepare(self._source, references, project.folder, project.settings)
 
     def _history(self, frame: int, job: Job) -> str:
         """Return a digest of all that the memory before a frame is made from."""
-        choices = self._project.choices
-        digest = hashlib.sha256(f"{choices.interval} {choices.size} {choices.model}".encode())
+        settings = job.settings
+        ends = [pair for pair in settings.until if pair[1] < frame - 1]
+        made_with = (settings.inference.interval, settings.size, settings.model, ends)
+        digest = hashlib.sha256(repr(made_with).encode())
         for index, reference in sorted(job.references.items()):
             if index < frame:
                 digest.update(f"{index} {reference.object_ids}".encode())

@@ -103,6 +103,7 @@ class Session:
             *("--size", "native" if choices.size is None else str(choices.size)),
             *("--model", choices.model),
             *(["--backward"] if choices.backward else []),
+            *(word for i, end in project.settings.until for word in ("--until", f"{i}={end}")),
             "--overwrite",
         ]
         return shlex.join(words)
@@ -177,7 +178,10 @@ class Session:
         end = 0 if backward else self.project.frames.count - 1
         last = end if to is None else self.frame(to)
         if (last > start) if backward else (last < start):
-            raise ConfigError(f"frame {last} does not lie that way from frame {start}")
+            raise ConfigError(
+                f"frame {last} lies {'after' if backward else 'before'} frame {start}",
+                hint="empty 'up to frame' to go all the way",
+            )
         if backward and start == min(self.project.references, default=-1):
             self.project.choose(backward=True)
         run = self._propagation.backward if backward else self._propagation.forward
@@ -199,7 +203,7 @@ class Session:
         target = project.folder / EXPORT
 
         def run() -> None:
-            settings = replace(project.choices.for_segment(), overwrite=True)
+            settings = replace(project.settings, overwrite=True)
 
             def advance(count: int) -> None:
                 if self._stop.is_set():

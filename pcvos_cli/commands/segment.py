@@ -104,6 +104,15 @@ def segment(
         bool,
         typer.Option("--backward", help="Also segment the frames before the first mask."),
     ] = SETTINGS.backward,
+    until: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--until",
+            metavar="ID=FRAME",
+            help="Object ID is gone after frame FRAME (index, repeatable); a later mask that "
+            "lists it brings it back.",
+        ),
+    ] = None,
     resize_mask: Annotated[
         bool,
         typer.Option("--resize-mask", help="Scale masks that have another size than the video."),
@@ -160,6 +169,7 @@ def segment(
         start=start,
         end=end,
         backward=backward,
+        until=options.parse_until(until or []),
         amp=amp,
         fps=options.parse_fps(fps),
         strict=strict,

@@ -165,6 +165,7 @@ def clips_of(
         start=start,
         continued=continued,
         pixels=lambda item: item.pixels,
+        until=job.settings.until,
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from model.build import MASK_BLOCK
 from model.checkpoint import load_checkpoint, model_from
 from model.config import STRIDE, PCVOSConfig
-from model.errors import MaskError, OutputError, WeightsError
+from model.errors import ConfigError, MaskError, OutputError, WeightsError
 from model.network.folding import fold_batch_norms
 from model.pcvos import PCVOS
 from model.types import ReferenceMask
@@ -142,6 +142,12 @@ def prepare(
     object_ids = tuple(sorted({i for mask in references.values() for i in mask.object_ids}))
     if "png" in settings.formats:
         _check_palette(given)
+    for object_id, _ in settings.until:
+        if object_id not in object_ids:
+            raise ConfigError(
+                f"--until: no reference mask has object {object_id}",
+                hint=f"the objects are {', '.join(map(str, object_ids))}",
+            )
     end = frames.end(info.frame_count)
     clips, memory_frames = count_clips(
         min(references), end, references, settings.inference.interval

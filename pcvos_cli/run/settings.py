@@ -39,6 +39,8 @@ class SegmentSettings:
         end: Last frame of the run, included; ``None`` for the source's last.
         backward: Where the first reference mask lies on a later frame, segment from it back
             to the run's first frame too, instead of leaving the frames before it empty.
+        until: Pairs of an object's id and the last frame, by index, on which it is present.
+            It comes back with a later reference mask that lists it.
         amp: Let the network work in half precision (CUDA and MPS only): for speed, with
             masks that differ a little.
         strict: Fail at the first damage in the video instead of keeping what decodes.
@@ -59,6 +61,7 @@ class SegmentSettings:
     start: int | str | None = None
     end: int | str | None = None
     backward: bool = False
+    until: tuple[tuple[int, int], ...] = ()
     amp: bool = False
     strict: bool = False
 
@@ -110,6 +113,7 @@ class SegmentSettings:
             "start": self.start,
             "end": self.end,
             "backward": self.backward,
+            "until": [list(pair) for pair in self.until],
             "amp": self.amp,
             "engine": self.engine,
             "strict": self.strict,

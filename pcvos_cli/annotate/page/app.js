@@ -51,7 +51,8 @@ const app = {
   fail(error, action, run) {
     byId("banner").hidden = false;
     this.banner = action === "Edit here" ? "editor" : "error";
-    byId("banner-text").textContent = [error.message, error.hint].filter(Boolean).join(" — ");
+    const words = [error.message, error.hint].filter(Boolean).map((w) => w[0].toUpperCase() + w.slice(1).replace(/\.$/, "") + ".");
+    byId("banner-text").textContent = words.join(" ");
     byId("banner-act").hidden = !action;
     byId("banner-act").textContent = action ?? "";
     byId("banner-act").onclick = () => { this.calm(); this.attempt(run); };
@@ -300,6 +301,7 @@ const on = {
     const state = await app.attempt(getState);
     if (!state) return;
     if (app.banner === "error") app.calm();
+    if (app.unsaved.size) app.saving = app.write();
     const first = app.state === null;
     if (first) app.view.resize(state.video.width, state.video.height);
     app.setState(state);

@@ -50,7 +50,7 @@ export class View {
       if (!o.shown) continue;
       const rgb = parseInt(o.colour.slice(1), 16);
       const bgr = ((rgb & 255) << 16) | (rgb & 0xff00) | (rgb >> 16);
-      inner[o.id] = ((110 << 24) | bgr) >>> 0;
+      inner[o.id] = ((90 << 24) | bgr) >>> 0;
       edge[o.id] = ((255 << 24) | bgr) >>> 0;
     }
     const out = new Uint32Array(this.pixels.data.buffer);

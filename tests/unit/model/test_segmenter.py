@@ -252,3 +252,27 @@ def test_a_bound_changes_nothing_until_it_is_reached(model: PCVOS) -> None:
     numbers = [record.number for record in bounded.memory_records]
     assert numbers[0] == 0
     assert numbers[-1] == 8
+
+
+def test_an_object_is_gone_after_its_last_frame_until_a_reference_shows_it(model: PCVOS) -> None:
+    references = {
+        0: reference(0, {1: LEFT, 2: RIGHT}),
+        9: reference(9, {2: LEFT}),
+    }
+    settings = InferenceConfig(interval=4)
+    present: dict[bool, list[list[float]]] = {}
+    for ends in (False, True):
+        segmenter = ClipSegmenter(model, settings)
+        until = [(2, 5)] if ends else []
+        clips = iter_clips(pictures(14), references, interval=4, until=until)
+        present[ends] = []
+        for clip in clips:
+            probs = segmenter.segment(clip).probs
+            torch.testing.assert_close(probs.sum(0), torch.ones_like(probs[0]))
+            present[ends] += probs.amax((2, 3)).T.tolist()
+    shown = [frame[2] > 0 for frame in present[True]]
+    assert shown == [True] * 6 + [False] * 3 + [True] * 5
+    assert all(frame[2] > 0 for frame in present[False])
+    # Until then nothing is different, and the other object is there throughout.
+    assert present[True][:6] == present[False][:6]
+    assert all(frame[1] > 0 for frame in present[True])

@@ -34,8 +34,8 @@ def drawn(project: Project) -> Project:
 
 
 def by_command(project: Project, out: Path) -> dict[str, bytes]:
-    settings = project.choices.for_segment()
-    segment_video(project.frames.info.path, [project.folder / "references"], out, settings)
+    references = [project.folder / "references"]
+    segment_video(project.frames.info.path, references, out, project.settings)
     return masks(out)
 
 
@@ -108,6 +108,17 @@ def test_a_second_object_joins_on_a_later_frame(
         n: m for n, m in command.items() if n > "00005"
     }
     assert 2 in drawn.labels(6)
+
+
+def test_an_object_that_ends_is_gone_in_the_page_and_in_the_command(
+    drawn: Project, source: FrameSource, tmp_path: Path
+) -> None:
+    propagation = Propagation(source, drawn)
+    run(propagation, 0, LAST)
+    drawn.change_object(1, ends=[8])
+    assert run(propagation, 9, LAST)[0] == 6
+    assert masks(drawn.folder) == by_command(drawn, tmp_path / "all")
+    assert [bool(drawn.labels(frame).any()) for frame in (8, 9, LAST)] == [True, False, False]
 
 
 def test_backward_is_the_commands_backward(
