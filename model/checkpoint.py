@@ -71,6 +71,8 @@ def save_checkpoint(
     key = PROMPT_KEY if isinstance(config, PromptConfig) else CONFIG_KEY
     header = {key: json.dumps(config.to_dict(), sort_keys=True), **metadata}
     tensors = {k: v.detach().cpu().contiguous() for k, v in sorted(state.items())}
+    if isinstance(config, PromptConfig):  # Half the file, and masks that are the same to a pixel.
+        tensors = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
     payload = _stable_header(serialise(tensors, metadata=header))
     temporary = path.with_name(path.name + ".tmp")
     try:

@@ -12,7 +12,7 @@ from model.errors import InputError, MaskError
 from pcvos_cli.first_mask.boxes import Box, Point
 from pcvos_cli.first_mask.grabcut import grabcut_mask
 from pcvos_cli.first_mask.objects import ObjectPrompts, label_objects, sort_prompts
-from pcvos_cli.first_mask.prompts import Method, Predictor, network_is_shipped, open_predictor
+from pcvos_cli.first_mask.prompts import Method, Predictor, open_predictor
 from pcvos_cli.video.source import Frame, FrameSource, open_source
 
 
@@ -66,7 +66,7 @@ def make_first_mask(
         for box in boxes
         if (part := box.within(size)) not in (None, box)
     )
-    if method == "grabcut" or not network_is_shipped():
+    if method == "grabcut":
         labels = grabcut_mask(found.rgb, boxes, foreground, background)
     else:
         objects = sort_prompts(size, boxes, foreground, background, within_boxes=False)

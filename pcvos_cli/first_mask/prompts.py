@@ -12,12 +12,11 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model.config import LITE_PROMPT
 from model.errors import MaskError
 from model.ops.zoom import zoom_window
 from pcvos_cli.first_mask.boxes import Box, Point
 from pcvos_cli.first_mask.grabcut import grabcut_mask
-from pcvos_cli.weights_store import prompt_weights, read_manifest
+from pcvos_cli.weights_store import prompt_weights
 
 Method = Literal["network", "grabcut"]
 
@@ -52,17 +51,12 @@ def open_predictor(method: Method = "network") -> Predictor:
     Raises:
         WeightsError: The shipped network is missing or corrupt.
     """
-    if method == "grabcut" or not network_is_shipped():
+    if method == "grabcut":
         return GrabCutPredictor()
     from model.checkpoint import load_prompt_segmenter  # torch: not for GrabCut.
     from model.inference.prompt import PromptPredictor
 
     return PromptPredictor(load_prompt_segmenter(prompt_weights()))
-
-
-def network_is_shipped() -> bool:
-    """Return whether this installation has weights of the network; without, GrabCut it is."""
-    return LITE_PROMPT.name in {entry.preset for entry in read_manifest()}
 
 
 class GrabCutPredictor:

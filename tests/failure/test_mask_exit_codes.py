@@ -17,6 +17,9 @@ def video(tmp_path: Path) -> Path:
     return write_video(tmp_path / "in.mp4", pictures(4))
 
 
+GRABCUT = ("--method", "grabcut")
+
+
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     return tmp_path / "m.png"
@@ -39,6 +42,8 @@ def fails(code: int, *arguments: str | Path, saying: str) -> None:
         ([*BOX, "--fg", "1"], "--fg 1: not a point"),
         ([*BOX, "--bg", "1,2,3"], "--bg 1,2,3: not a point"),
         ([*BOX, "--bg", "1,2:5"], "no box has object 5"),
+        (["--fg", "5,5", *GRABCUT], "no box given"),
+        (["--box", "0,0,9,9", "--box", "20,20,9,9", "--fg", "60,40"], "may mean any object"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -65,10 +70,10 @@ def test_input(out: Path, tmp_path: Path) -> None:
     ("options", "word"),
     [
         (["--box", "64,0,5,5"], "outside the frame, which is 64x48"),
-        (["--box", "0,0,64,48"], "no background"),
-        ([*BOX, "--fg", "60,40"], "outside every box"),
+        (["--box", "0,0,64,48", *GRABCUT], "no background"),
+        ([*BOX, "--fg", "60,40", *GRABCUT], "outside every box"),
         ([*BOX, "--fg", "64,0"], "64x48"),
-        (["--box", "0,2,4,4", "--bg", "2,4"], "nothing in its box"),
+        (["--box", "0,2,4,4", "--bg", "2,4", *GRABCUT], "nothing in its box"),
         ([*BOX, "--frame", "4"], "frame 4 lies beyond the end: it has 4 frames"),
         ([*BOX, "--frame", "-1"], "no frame '-1'"),
         ([*BOX, "--frame", "x"], "no frame 'x'"),
