@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from model.config import LITE_PROMPT
-from pcvos_cli.weights_store import read_manifest
 from tests.support.browser import Annotate, Frame, chromium, open_page, wait_until
 from tests.support.cli import pcvos, read_labels
 
@@ -22,8 +20,6 @@ FRAMES = 26
 SIZE = (720, 1280)
 TRUTH = read_labels(EXAMPLES / "bigbuckbunny_first.png") > 0
 
-SHIPPED = {entry.preset for entry in read_manifest()}
-WANTED = 0.8 if LITE_PROMPT.name in SHIPPED else 0.5  # GrabCut takes the burrow for the bunny.
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -79,13 +75,13 @@ def draw_the_first_mask(page: Page, out: Path) -> None:
     with page.expect_response("**/prompt"):
         frame.drag((left - 3, top - 3), (right + 3, bottom + 3))
     boxed = reference(out, 0)
-    assert overlap(boxed == 1) >= WANTED
+    assert overlap(boxed == 1) >= 0.8
     page.keyboard.press("x")
     with page.expect_response("**/prompt"):
         frame.click(left + 8, top + 8)
     clicked = reference(out, 0)
     assert clicked[top + 8, left + 8] == 0
-    assert overlap(clicked == 1) >= WANTED
+    assert overlap(clicked == 1) >= 0.8
     page.keyboard.press("Control+z")
     wait_until(lambda: np.array_equal(reference(out, 0), boxed), "undo")
     page.keyboard.press("Control+Shift+z")

@@ -231,6 +231,7 @@ const app = {
     this.past.push({ frame, before: encodeRuns(before), after: encodeRuns(after), wasReference, isReference: true, ...rest });
     if (this.past.length > STEPS) this.past.shift();
     this.future = [];
+    this.state.references[frame] ??= []; // The server's word of it may come later.
   },
 
   save(frame, labels, reference) {

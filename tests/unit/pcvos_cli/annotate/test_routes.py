@@ -1,6 +1,8 @@
 """What the page asks for, without a browser."""
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -215,3 +217,67 @@ def test_one_job_at_a_time_and_it_can_be_stopped(
     assert asked("/api/do/propagate", "POST", forward).status == 200
     finish(session)
     assert len(project.masked) == FRAMES
+
+
+ONLY_ITS_OWN = """
+import sys
+from pathlib import Path
+import numpy as np
+from pcvos_cli.annotate.project import Project
+from pcvos_cli.annotate.session import Session
+from pcvos_cli.video.seeking import FrameFinder
+from pcvos_cli.video.source import open_source
+
+video, out = map(Path, sys.argv[1:3])
+opened = set()
+
+
+def watch(name, given):
+    # Names below a folder that is being deleted are relative to it.
+    if name == "open" and isinstance(given[0], str) and given[0].startswith("/"):
+        opened.add(given[:2])
+
+
+sys.addaudithook(watch)
+with open_source(video) as source, Project(out, FrameFinder(source)) as project:
+    session = Session(source, project, lambda error: print("failed", error))
+    project.add_object()
+    session.picture(3)
+    mask = np.zeros(project.size, np.uint8)
+    mask[20:60, 20:60] = 1
+    session.correct(0, mask, reference=True)
+    session.prompt(0, {"object": 1, "box": [20, 20, 40, 40]})
+    session.propagate({"direction": "forward", "start": 0, "to": 2})
+    session._thread.join()
+    session.export()
+    session._thread.join()
+for path, mode in opened:
+    writes = mode is not None and set(mode) & set("wax+")
+    print("wrote" if writes else "read", path)
+"""
+
+
+@pytest.mark.timeout(300)
+def test_only_the_video_and_the_folder_are_touched(video: Path, tmp_path: Path) -> None:
+    """What is read beside them is the program: its modules and its weights."""
+    work = tmp_path / "work"
+    work.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", ONLY_ITS_OWN, str(video), str(tmp_path / "out")],
+        cwd=work,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=280,
+    )
+    lines = [line.split(" ", 1) for line in done.stdout.splitlines()]
+    assert not [line for line in lines if line[0] == "failed"]
+    written = [Path(path) for kind, path in lines if kind == "wrote"]
+    read = [Path(path) for kind, path in lines if kind == "read"]
+    out = tmp_path / "out"
+    assert any(path.is_relative_to(out) for path in written)
+    strange = [p for p in written if not p.is_relative_to(out) and p != Path("/dev/null")]
+    assert strange == []
+    users = [p for p in read if p.is_relative_to(tmp_path) or p.is_relative_to(video.parent)]
+    assert [p for p in users if p != video and not p.is_relative_to(out)] == []
+    assert not list(work.iterdir())
