@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from model.checkpoint import load_checkpoint, load_model, save_checkpoint
-from model.config import PRESETS
+from model.config import LITE_PROMPT, PRESETS
 from tests.support.cli import pcvos
 
 
@@ -19,7 +19,7 @@ def test_list_names_every_preset() -> None:
     document = json.loads(pcvos("weights", "list", "--json").stdout)
     assert all(name in text for name in PRESETS)
     shipped = {entry["model"] for entry in document["weights"]}
-    assert shipped | set(document["models_without_weights"]) == set(PRESETS)
+    assert shipped | set(document["models_without_weights"]) == {*PRESETS, LITE_PROMPT.name}
 
 
 def test_verify_says_whole_or_fails(lite_weights: Path, tmp_path: Path) -> None:

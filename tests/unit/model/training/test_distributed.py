@@ -17,7 +17,8 @@ COUNTS = (2, 1, 1, 2)
 
 
 def _gradients(batch: TrainingBatch, parallel: bool) -> dict[str, Tensor]:
-    trainer = ClipTrainer(tiny_model().train(), clip_length=2, clip_supervision=True)
+    # Some random networks enlarge rounding more than others.
+    trainer = ClipTrainer(tiny_model(1).train(), clip_length=2, clip_supervision=True)
     wrapped = DistributedDataParallel(trainer) if parallel else trainer
     losses = wrapped(batch.frames, batch.labels, batch.object_count, 0.5)
     losses.total.backward()
