@@ -4,6 +4,7 @@ import json
 import shlex
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -84,8 +85,12 @@ def draw_the_first_mask(page: Page, out: Path) -> None:
     assert overlap(clicked == 1) >= 0.8
     page.keyboard.press("Control+z")
     wait_until(lambda: np.array_equal(reference(out, 0), boxed), "undo")
-    page.keyboard.press("Control+Shift+z")
-    wait_until(lambda: np.array_equal(reference(out, 0), clicked), "redo")
+    for patience in (20, 20, 120):  # On a machine at load 15 a first press was once without effect.
+        page.keyboard.press("Control+Shift+z")
+        with suppress(AssertionError):
+            wait_until(lambda: np.array_equal(reference(out, 0), clicked), "redo", patience)
+            break
+    assert np.array_equal(reference(out, 0), clicked)
     name = page.get_by_label("Name of object 1")
     name.fill("Bunny")
     name.press("Enter")
