@@ -17,6 +17,8 @@ The numbers are the exit codes of the command line. A message says what is wrong
 ``assert`` or ``ValueError``, never one of these.
 """
 
+import errno
+import sys
 from typing import ClassVar
 
 
@@ -90,3 +92,27 @@ class OutOfMemoryError(PCVOSError):
     """Host or device memory is exhausted."""
 
     exit_code = 7
+
+
+def as_known(error: Exception) -> PCVOSError | None:
+    """Return the error as one with an exit code of its own, or ``None`` for our mistakes."""
+    if isinstance(error, PCVOSError):
+        return error
+    if _is_out_of_memory(error):
+        first_line = str(error).partition("\n")[0] or "the system gave no details"
+        return OutOfMemoryError(
+            f"out of memory: {first_line}", hint="try a smaller --size or a shorter --interval"
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutputError(f"no space left on the disk: {error.filename or error}")
+    return None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    torch = sys.modules.get("torch")  # An error of torch's cannot exist before its import.
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    # torch's CPU allocator raises a bare RuntimeError.
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

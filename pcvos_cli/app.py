@@ -5,15 +5,13 @@ stand in :mod:`model.errors`. Nothing here or in ``commands/`` imports torch bef
 command runs.
 """
 
-import errno
 import functools
-import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
-from model.errors import OutOfMemoryError, OutputError, PCVOSError
+from model.errors import as_known
 from pcvos_cli import console, options
 from pcvos_cli.commands.annotate import annotate
 from pcvos_cli.commands.benchmark import benchmark
@@ -70,30 +68,6 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(UNEXPECTED) from None
 
     return run
-
-
-def as_known(error: Exception) -> PCVOSError | None:
-    """Return the error as one with an exit code of its own, or ``None`` for our mistakes."""
-    if isinstance(error, PCVOSError):
-        return error
-    if _is_out_of_memory(error):
-        first_line = str(error).partition("\n")[0] or "the system gave no details"
-        return OutOfMemoryError(
-            f"out of memory: {first_line}", hint="try a smaller --size or a shorter --interval"
-        )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputError(f"no space left on the disk: {error.filename or error}")
-    return None
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError):
-        return True
-    torch = sys.modules.get("torch")  # An error of torch's cannot exist before its import.
-    if torch is not None and isinstance(error, torch.OutOfMemoryError):
-        return True
-    # torch's CPU allocator raises a bare RuntimeError.
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
 def _print_version(wanted: bool) -> None:

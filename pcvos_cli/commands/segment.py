@@ -1,9 +1,9 @@
 """``pcvos segment``: arguments in, one summary out."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -145,72 +145,76 @@ def segment(
 ) -> None:
     """Cut objects out of a video: a mask of one frame in, masks of every frame out."""
     console.configure(quiet=quiet, verbose=verbose, debug=debug)
-    settings = SegmentSettings(
-        inference=InferenceConfig(
-            interval=interval,
-            top_k=options.parse_top_k(top_k),
-            progressive=not no_progressive,
-            progressive_interval=progressive_interval,
-            refinement=not no_refinement,
-            max_memory_frames=options.parse_max_memory_frames(max_memory_frames),
-            drop_strays=drop_strays,
-            decode_provisional=decode_provisional,
-        ),
-        size=options.parse_size(size),
-        weights=weights,
-        model=model,
-        device=device,
-        engine=engine,
-        threads=threads,
-        formats=SETTINGS.formats if formats is None else options.parse_formats(formats),
-        resume=resume,
-        overwrite=overwrite,
-        resize_mask=resize_mask,
-        start=start,
-        end=end,
-        backward=backward,
-        until=options.parse_until(until or []),
-        amp=amp,
-        fps=options.parse_fps(fps),
-        strict=strict,
-    )
+    settings = settings_of(locals())
     output = output or default_output(source)
-    with _reference_masks(source, mask or [], box or [], click or [], start) as masks:
+    if bool(mask) == bool(box or click):
+        raise typer.BadParameter(
+            "give --mask, or --box and --click", param_hint="--mask, --box, --click"
+        )
+    with _reference_masks(source, mask, box or [], click or [], start) as masks:
         if dry_run:
             _dry_run(source, masks, output, settings, json=json)
         else:
             _run(source, masks, output, settings, json=json)
 
 
-@contextmanager
+def settings_of(values: Mapping[str, Any]) -> SegmentSettings:
+    """Return the settings that the options of ``segment`` mean.
+
+    Args:
+        values: By the names of its parameters; others are not looked at.
+
+    Raises:
+        BadParameter: The text of an option cannot be read.
+        ConfigError: A value means nothing.
+    """
+    return SegmentSettings(
+        inference=InferenceConfig(
+            interval=values["interval"],
+            top_k=options.parse_top_k(values["top_k"]),
+            progressive=not values["no_progressive"],
+            progressive_interval=values["progressive_interval"],
+            refinement=not values["no_refinement"],
+            max_memory_frames=options.parse_max_memory_frames(values["max_memory_frames"]),
+            drop_strays=values["drop_strays"],
+            decode_provisional=values["decode_provisional"],
+        ),
+        size=options.parse_size(values["size"]),
+        formats=(
+            options.parse_formats(values["formats"]) if values["formats"] else SETTINGS.formats
+        ),
+        until=options.parse_until(values["until"] or []),
+        fps=options.parse_fps(values["fps"]),
+        **{
+            name: values[name]
+            for name in (
+                "weights",
+                "model",
+                "device",
+                "engine",
+                "threads",
+                "resume",
+                "overwrite",
+                "resize_mask",
+                "start",
+                "end",
+                "backward",
+                "amp",
+                "strict",
+            )
+        },
+    )
+
+
 def _reference_masks(
-    source: Path, masks: list[str], boxes: list[str], clicks: list[str], start: str | None
-) -> Iterator[list[str]]:
-    """Yield the masks as given, or one made of boxes and clicks, which lives in the block."""
-    if bool(masks) == bool(boxes or clicks):
-        raise typer.BadParameter(
-            "give --mask, or --box and --click", param_hint="--mask, --box, --click"
-        )
+    source: Path, masks: list[str] | None, boxes: list[str], clicks: list[str], start: str | None
+) -> AbstractContextManager[list[str]]:
+    """Return the masks as given, or one made of boxes and clicks, for the length of a block."""
     if masks:
-        yield masks
-        return
-    from tempfile import TemporaryDirectory
+        return nullcontext(masks)
+    from pcvos_cli.first_mask.make import prompted_mask
 
-    from pcvos_cli.files import write_whole
-    from pcvos_cli.first_mask.boxes import parse_boxes, parse_points
-    from pcvos_cli.first_mask.make import make_first_mask
-    from pcvos_cli.masks.writers import encode_palette_png
-
-    made = make_first_mask(source, parse_boxes(boxes), parse_points(clicks, "--click"), frame=start)
-    for text in made.notes:
-        console.note(text)
-    pixels = int((made.labels > 0).sum())
-    given = " ".join([*(f"--box {b}" for b in boxes), *(f"--click {c}" for c in clicks)])
-    console.note(f"{given}: {pixels} pixels of frame {made.frame.name} (see pcvos mask)")
-    with TemporaryDirectory(prefix="pcvos-") as folder:
-        path = Path(folder) / "box.png"
-        write_whole(path, encode_palette_png(made.labels))
-        yield [str(path)]
+    return prompted_mask(source, boxes, clicks, start, on_note=console.note)
 
 
 def default_output(source: Path) -> Path:

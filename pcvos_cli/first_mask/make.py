@@ -1,18 +1,22 @@
 """A first mask without another program: one frame of a video, cut out inside boxes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import InputError, MaskError
-from pcvos_cli.first_mask.boxes import Box, Point
+from pcvos_cli.files import write_whole
+from pcvos_cli.first_mask.boxes import Box, Point, parse_boxes, parse_points
 from pcvos_cli.first_mask.grabcut import grabcut_mask
 from pcvos_cli.first_mask.objects import ObjectPrompts, label_objects, sort_prompts
 from pcvos_cli.first_mask.prompts import Method, Predictor, open_predictor
+from pcvos_cli.masks.writers import encode_palette_png
 from pcvos_cli.video.source import Frame, FrameSource, open_source
 
 
@@ -74,6 +78,42 @@ def make_first_mask(
         predictor.set_image(found.rgb)
         labels = label_objects(size, objects, lambda prompts: _cut(predictor, prompts))
     return FirstMask(found, labels, notes)
+
+
+@contextmanager
+def prompted_mask(
+    source: Path,
+    boxes: Sequence[str],
+    clicks: Sequence[str],
+    frame: str | None,
+    *,
+    on_note: Callable[[str], None],
+) -> Iterator[list[str]]:
+    """Make a mask of boxes and clicks as they are typed, and keep its file for the block.
+
+    Args:
+        source: As ``make_first_mask``.
+        boxes: ``x,y,w,h`` or ``x,y,w,h:id``.
+        clicks: ``x,y`` or ``x,y:id``.
+        frame: As ``make_first_mask``.
+        on_note: Called with each remark.
+
+    Yields:
+        The mask, as ``segment_video`` takes masks.
+
+    Raises:
+        PCVOSError: As ``parse_boxes``, ``parse_points`` and ``make_first_mask``.
+    """
+    made = make_first_mask(source, parse_boxes(boxes), parse_points(clicks, "--click"), frame=frame)
+    for text in made.notes:
+        on_note(text)
+    pixels = int((made.labels > 0).sum())
+    given = " ".join([*(f"--box {b}" for b in boxes), *(f"--click {c}" for c in clicks)])
+    on_note(f"{given}: {pixels} pixels of frame {made.frame.name} (see pcvos mask)")
+    with TemporaryDirectory(prefix="pcvos-") as folder:
+        path = Path(folder) / "box.png"
+        write_whole(path, encode_palette_png(made.labels))
+        yield [str(path)]
 
 
 def _cut(predictor: Predictor, prompts: ObjectPrompts) -> NDArray[np.bool_]:
