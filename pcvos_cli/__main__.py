@@ -18,6 +18,9 @@ def main() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     try:
         raise_on_sigterm()
+        from pcvos_cli import console
+
+        console.open_missing_streams()
         from pcvos_cli.app import app
 
         app(prog_name="pcvos")

@@ -4,11 +4,13 @@ stdout carries results and nothing else; progress, notes, warnings and errors go
 Bars are drawn only where stderr is a terminal; Rich honours ``NO_COLOR``.
 """
 
+import errno
 import json
+import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -51,14 +53,50 @@ def _stderr() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def _remark(text: Text) -> None:
+    # Rich raises SystemExit where the reader of a pipe has left, older ones OSError.
+    with suppress(OSError, SystemExit):
+        _stderr().print(text)
+
+
+def open_missing_streams() -> None:
+    """Lead standard streams that are closed to nowhere.
+
+    Else the next file that is opened takes the place of one, and gets what FFmpeg says there.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # It gets the lowest number that is free: this one.
+
+
 def result(text: str) -> None:
-    """Write a result to stdout, as it is."""
-    sys.stdout.write(text + "\n")
+    """Write a result to stdout; letters that its encoding lacks, as escapes.
+
+    A stdout that is closed, or whose reader has left, is no error: what a command does is done.
+
+    Raises:
+        OSError: The disk is full that stdout goes to.
+    """
+    if sys.stdout is None:
+        return
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EINVAL, errno.EBADF):  # EINVAL: Windows
+            raise
+        with suppress(OSError):  # Python's own flush at the end would fail again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def result_json(document: Any) -> None:
-    """Write one JSON document to stdout."""
-    result(json.dumps(document, indent=2, ensure_ascii=False))
+    """Write one JSON document to stdout; in ASCII where stdout is not in UTF-8."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    ascii_only = not encoding.lower().replace("-", "").startswith("utf")
+    result(json.dumps(document, indent=2, ensure_ascii=ascii_only))
 
 
 def result_table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -71,37 +109,39 @@ def result_table(title: str | None, columns: Sequence[str], rows: Sequence[Seque
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 400  # print(width=...) would be cut to the console's own 80.
-    console.print(table)
+    with console.capture() as captured:
+        console.print(table)
+    result(captured.get().removesuffix("\n"))
 
 
 def note(text: str) -> None:
     """Write a remark to stderr, unless quiet."""
     if not verbosity.quiet:
-        _stderr().print(Text(text))
+        _remark(Text(text))
 
 
 def detail(text: str) -> None:
     """Write a remark to stderr, if verbose."""
     if verbosity.verbose:
-        _stderr().print(Text(text, style="dim"))
+        _remark(Text(text, style="dim"))
 
 
 def warning(text: str) -> None:
     """Write a warning to stderr."""
-    _stderr().print(Text.assemble(("warning: ", "yellow"), text))
+    _remark(Text.assemble(("warning: ", "yellow"), text))
 
 
 def error(message: str, hint: str | None = None) -> None:
     """Write an error to stderr: what and where, then how to fix it."""
-    _stderr().print(Text.assemble(("error: ", "bold red"), " ".join(message.splitlines())))
+    _remark(Text.assemble(("error: ", "bold red"), " ".join(message.splitlines())))
     if hint:
-        _stderr().print(Text.assemble(("  fix: ", "bold"), " ".join(hint.splitlines())))
+        _remark(Text.assemble(("  fix: ", "bold"), " ".join(hint.splitlines())))
 
 
 def trace() -> None:
     """Write the traceback of the exception being handled to stderr, if debugging."""
     if verbosity.debug:
-        sys.stderr.write(traceback.format_exc())
+        _remark(Text(traceback.format_exc().rstrip("\n")))
 
 
 class Progress(Protocol):

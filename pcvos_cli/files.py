@@ -75,7 +75,7 @@ def write_text(path: Path, text: str) -> None:
         OutputError: It cannot be written; nothing is left behind.
     """
     make_directory(path.parent)
-    write_whole(path, text.encode())
+    write_whole(path, text.encode(errors="backslashreplace"))
 
 
 def remove(path: Path) -> None:

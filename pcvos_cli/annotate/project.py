@@ -417,7 +417,7 @@ def _fingerprint(frames: FrameFinder) -> dict[str, Any]:
     digest = hashlib.sha256()
     if info.is_folder:
         for index in range(frames.count):
-            digest.update(f"{frames.name(index)}\n".encode())
+            digest.update(f"{frames.name(index)}\n".encode(errors="backslashreplace"))
     else:
         with info.path.open("rb") as file:
             digest.update(file.read(1 << 20))

@@ -1,6 +1,5 @@
 """``pcvos annotate``: a page to draw, watch and correct masks."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -57,7 +56,6 @@ def annotate(
 
     def started(address: str) -> None:
         console.result(address)
-        sys.stdout.flush()  # Whoever reads it through a pipe waits for it.
         console.note(f"open it in a browser; all is kept in {output}; Ctrl-C ends")
         if host != LOOPBACK:
             console.warning(f"--host {host}: whoever has this address can see and change it")

@@ -45,7 +45,7 @@ def write_youtube_vis(
     partial = temporary(path)
     with output_errors(path):
         try:
-            with partial.open("w", encoding="utf-8") as out:
+            with partial.open("w", encoding="utf-8", errors="backslashreplace") as out:
                 frames = _write_head(out, journal, size, source, time_base, settings)
                 for number, object_id in enumerate(sorted({*object_ids, *journal.object_ids})):
                     out.write(",\n" if number else "\n")

@@ -99,7 +99,7 @@ class SegmentReport:
             OutputError: If it cannot be written.
         """
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
-        write_whole(path, text.encode())
+        write_whole(path, text.encode(errors="backslashreplace"))
 
 
 @dataclass(slots=True)

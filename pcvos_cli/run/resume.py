@@ -111,7 +111,7 @@ class SavedRun:
         with output_errors(self._folder):
             self._progress_path.unlink(missing_ok=True)
         content = json.dumps(self._identity, indent=1, ensure_ascii=False)
-        write_whole(self._folder / "run.json", content.encode())
+        write_whole(self._folder / "run.json", content.encode(errors="backslashreplace"))
 
     @property
     def next_frame(self) -> int | None:

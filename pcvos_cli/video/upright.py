@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type
 from numpy.typing import NDArray
 
 
@@ -26,7 +27,7 @@ class Turn:
     def of(cls, picture: av.VideoFrame) -> "Turn":
         """Read the display matrix; the nearest multiple of 90 degrees, mirrored or not."""
         try:
-            side_data = cast(Any, picture.side_data)["DISPLAYMATRIX"]
+            side_data = _side_data(picture)["DISPLAYMATRIX"]
         except KeyError:
             return cls()
         # 16.16 fixed point, row vectors: (x, y) goes to (a x + c y, b x + d y).
@@ -55,3 +56,22 @@ class Turn:
         turned = rgb[rows, columns]
         # ascontiguousarray keeps the negative stride of an axis of one pixel; torch refuses it.
         return turned.copy() if min(turned.strides) < 0 else np.ascontiguousarray(turned)
+
+
+def _side_data(picture: av.VideoFrame) -> Any:
+    """Return a frame's side data, whatever else is among it.
+
+    PyAV raises ``ValueError`` on a type of FFmpeg's that it has no name for, such as the EXIF
+    of motion JPEG, and with that hides all of it. Then all types get a name.
+    """
+    try:
+        return picture.side_data
+    except ValueError:
+        cast(Any, Type)._missing_ = classmethod(_nameless)
+        return picture.side_data
+
+
+def _nameless(cls: Any, value: object) -> Any:
+    member = object.__new__(cls)
+    member._name_, member._value_ = f"NAMELESS_{value}", value
+    return member

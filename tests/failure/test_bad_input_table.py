@@ -6,8 +6,10 @@ of video in ``test_fuzzed_videos``; full disks and kills in ``test_segment_fault
 """
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -299,3 +301,15 @@ def test_shipped_weights_with_another_hash(
     assert "SHA-256" in result.stderr
     assert "reinstall" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
+def test_names_that_are_no_text_end_well(lite_weights: Path, tmp_path: Path) -> None:
+    video = write_video(tmp_path / os.fsdecode(b"v\xff.mp4"), pictures(2))
+    mask = write_mask(tmp_path / os.fsdecode(b"m\xfe.png"))
+    out = tmp_path / "out"
+    result = pcvos("segment", video, "-m", mask, "--weights", lite_weights, "-o", out, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["input"] == str(video)
+    assert json.loads((out / "run.json").read_text())["input"] == str(video)
+    assert json.loads((out / "masks.json").read_text())["info"]["source"] == video.name
