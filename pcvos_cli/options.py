@@ -4,6 +4,7 @@ Defaults come from :mod:`model.config` and :mod:`pcvos_cli.run.settings`, so tha
 line and a Python call cannot drift apart.
 """
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -191,6 +192,23 @@ def parse_fps(text: str) -> Fraction:
     if fps <= 0:
         raise typer.BadParameter(f"{text!r} is not a frame rate", param_hint="--fps")
     return fps
+
+
+def parse_range(text: str | None) -> tuple[float, float] | None:
+    """Read ``--range``: the values that are black and white.
+
+    Raises:
+        BadParameter: If it is not two numbers, the lower one first.
+    """
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low = high = 0.0
+    if not -math.inf < low < high < math.inf:
+        raise typer.BadParameter(f"{text!r}: give LOW,HIGH, as 0,4095", param_hint="--range")
+    return low, high
 
 
 def parse_formats(texts: Sequence[str]) -> tuple[str, ...]:

@@ -120,6 +120,15 @@ def segment(
     fps: Annotated[str, typer.Option("--fps", help="Frame rate of a folder of images.")] = str(
         SETTINGS.fps
     ),
+    value_range: Annotated[
+        str | None,
+        typer.Option(
+            "--range",
+            metavar="LOW,HIGH",
+            help="Values of a folder's images that are black and white. Default: what images of "
+            "more than 8 bits span, on all frames.",
+        ),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail at the first damaged frame of the video.")
     ] = SETTINGS.strict,
@@ -185,6 +194,7 @@ def settings_of(values: Mapping[str, Any]) -> SegmentSettings:
         ),
         until=options.parse_until(values["until"] or []),
         fps=options.parse_fps(values["fps"]),
+        value_range=options.parse_range(values.get("value_range")),
         **{
             name: values[name]
             for name in (

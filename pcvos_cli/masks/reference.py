@@ -17,6 +17,9 @@ VOID = 255
 MAX_VALUES = 64
 """Distinct grey values or colours that can still be ids; more are a picture."""
 
+_SPREAD = {"L;2": 85, "L;4": 17}
+"""Factor by which Pillow spreads the values of grey images of 2 and 4 bits to 0..255."""
+
 ColourMap = dict[tuple[int, int, int], int]
 """RGB colour to object id, shared by the colour masks of one run."""
 
@@ -77,10 +80,18 @@ def read_reference(
             hint="paint each object with its own value from 1 on",
         )
     if labels.shape != size:
-        if not resize:
+        as_stored = coded_size not in (None, size) and _is_turned(labels.shape, size)
+        if as_stored or not resize:
             raise _wrong_size(path, frame_index, labels.shape, size, coded_size)
+        if not _same_shape(labels.shape, size):
+            notes.append("the mask has another shape than the frame, and is stretched")
         notes.append(f"resized from {_words(labels.shape)} to {_words(size)}")
         labels = resize_nearest(labels, size)
+    border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    if border[0] and (border == border[0]).all() and (labels != border[0]).any():
+        notes.append(
+            f"object {border[0]} is all around the others: if it is the background, invert the mask"
+        )
     return LoadedMask(path, frame_index, labels, object_ids, notes)
 
 
@@ -101,16 +112,31 @@ def _wrong_size(
     coded_size: tuple[int, int] | None,
 ) -> MaskError:
     hint = "--resize-mask accepts it, resized by nearest neighbour"
-    if coded_size is not None and found == coded_size:
+    if coded_size not in (None, size) and _is_turned(found, size):
         hint = (
-            "the video is stored rotated and shown upright: make the mask on the upright frame "
+            "the frames are stored rotated and shown upright: make the mask on the upright frame "
             "(ffmpeg and players show it), or rotate the mask"
         )
+    elif _is_turned(found, size):
+        hint = "the mask is turned by 90 degrees: rotate it"
+    elif not _same_shape(found, size):
+        hint = "--resize-mask accepts it, stretched to the shape of the frame"
     return MaskError(
         f"{path}: the mask of frame {frame_index} is {_words(found)}, "
         f"but the frame is {_words(size)}",
         hint=hint,
     )
+
+
+def _is_turned(found: tuple[int, ...], size: tuple[int, int]) -> bool:
+    """Tell whether a mask lies where the frame stands, or the other way around."""
+    return not _same_shape(found, size) and _same_shape(found[::-1], size)
+
+
+def _same_shape(found: tuple[int, ...], size: tuple[int, int]) -> bool:
+    """Compare height over width, to one pixel and a hundredth."""
+    wanted = found[0] * size[1] / size[0]
+    return abs(wanted - found[1]) <= max(1.0, 0.01 * found[1])
 
 
 def _words(size: tuple[int, ...]) -> str:
@@ -122,6 +148,7 @@ def _labels(path: Path, colours: ColourMap, notes: list[str]) -> NDArray[np.int3
     try:
         with Image.open(path) as opened:
             lossy = opened.format in {"JPEG", "MPO"}
+            stored = str(opened.tile[0][3]) if opened.tile else ""
             image = ImageOps.exif_transpose(opened)
             image.load()
     except FileNotFoundError:
@@ -136,21 +163,31 @@ def _labels(path: Path, colours: ColourMap, notes: list[str]) -> NDArray[np.int3
         return _from_jpeg(path, image, notes)
     if mode in {"P", "PA"}:
         indices = np.asarray(image if mode == "P" else image.getchannel("P"))
-        return _apply_void(indices.astype(np.int32), notes)
+        if not _has_voc_palette(image, int(indices.max())):
+            from pcvos_cli.masks.unusual import read_indexed
+
+            return read_indexed(path, image, indices, colours, notes)
+        return apply_void(indices.astype(np.int32), notes)
     if mode == "1":
         return np.asarray(image).astype(np.int32)
     if mode == "L":
-        return _from_grey(path, np.asarray(image), notes)
-    if mode == "LA":
-        grey, alpha = (np.asarray(channel) for channel in image.split())
-        _refuse_soft_alpha(path, alpha)
-        return _from_grey(path, np.where(alpha > 0, grey, 0), notes)
+        grey = np.asarray(image)
+        if stored in _SPREAD and not set(np.unique(grey).tolist()) <= {0, VOID}:
+            grey = grey // _SPREAD[stored]
+        return _from_grey(path, grey, notes)
     if mode.startswith("I") or mode == "F":
         return _from_deep_grey(path, np.asarray(image), notes)
-    return _from_colours(path, image, colours, notes)
+    return from_colours(path, image, colours, notes)
 
 
-def _apply_void(values: NDArray[np.int32], notes: list[str]) -> NDArray[np.int32]:
+def _has_voc_palette(image: Image.Image, largest: int) -> bool:
+    """Tell whether an image has the colours of DAVIS up to an index, and no transparency."""
+    palette = bytes(image.getpalette() or b"")[: 3 * (largest + 1)]
+    plain = image.mode == "P" and "transparency" not in image.info
+    return plain and palette == voc_palette().tobytes()[: 3 * (largest + 1)]
+
+
+def apply_void(values: NDArray[np.int32], notes: list[str]) -> NDArray[np.int32]:
     """Apply the rule for 255: alone it is the object, beside other ids it is void."""
     distinct = np.unique(values)
     if VOID not in distinct:
@@ -168,14 +205,14 @@ def _from_grey(path: Path, grey: NDArray[np.uint8], notes: list[str]) -> NDArray
     """Read 8-bit grey: values are ids if they form regions."""
     count = np.unique(grey).size
     if count > MAX_VALUES + 1 or _has_edge_values(grey[..., None]):
-        raise _anti_aliased(path, f"{count} values")
-    return _apply_void(grey.astype(np.int32), notes)
+        raise anti_aliased(path, f"{count} values")
+    return apply_void(grey.astype(np.int32), notes)
 
 
 def _from_deep_grey(path: Path, values: NDArray[np.generic], notes: list[str]) -> NDArray[np.int32]:
     """Read 16-bit grey (or 32-bit with such values): ids up to 65535."""
     if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values.astype(float))):
-        raise _anti_aliased(path, "fractional values")
+        raise anti_aliased(path, "fractional values")
     lowest, highest = int(values.min()), int(values.max())
     if lowest < 0 or highest > 65535:
         raise MaskError(
@@ -188,8 +225,8 @@ def _from_deep_grey(path: Path, values: NDArray[np.generic], notes: list[str]) -
         return (labels == 65535).astype(np.int32)
     # 16 bits of an anti-aliased edge span the range; ids of many objects stay small.
     if _has_edge_values(labels.astype(np.uint16)[..., None]):
-        raise _anti_aliased(path, f"{distinct.size} values")
-    return _apply_void(labels, notes)
+        raise anti_aliased(path, f"{distinct.size} values")
+    return apply_void(labels, notes)
 
 
 def _from_jpeg(path: Path, image: Image.Image, notes: list[str]) -> NDArray[np.int32]:
@@ -208,11 +245,17 @@ def _from_jpeg(path: Path, image: Image.Image, notes: list[str]) -> NDArray[np.i
     return (grey >= 128).astype(np.int32)
 
 
-def _from_colours(
+def from_colours(
     path: Path, image: Image.Image, colours: ColourMap, notes: list[str]
 ) -> NDArray[np.int32]:
     """Read colours: grey ones as grey, those of the DAVIS palette as its ids, else numbered."""
     rgba = np.asarray(image.convert("RGBA"))
+    if rgba[..., 3].min(initial=255) == 0:
+        from pcvos_cli.masks.unusual import read_cutout
+
+        cutout = read_cutout(path, rgba, notes)
+        if cutout is not None:
+            return cutout
     _refuse_soft_alpha(path, rgba[..., 3])
     rgb = np.where(rgba[..., 3:] > 0, rgba[..., :3], 0).astype(np.uint8)
     if (rgb == rgb[..., :1]).all():
@@ -221,7 +264,7 @@ def _from_colours(
     packed = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
     keys, first, inverse = np.unique(packed, return_index=True, return_inverse=True)
     if keys.size > MAX_VALUES + 1 or _has_edge_values(rgb):
-        raise _anti_aliased(path, f"{keys.size} colours")
+        raise anti_aliased(path, f"{keys.size} colours")
 
     palette = {tuple(colour): index for index, colour in enumerate(voc_palette().tolist())}
     found = [(int(k) >> 16, int(k) >> 8 & 255, int(k) & 255) for k in keys]
@@ -237,7 +280,7 @@ def _from_colours(
         ids[position] = colours[colour]
     if is_palette:
         notes.append("colours of the DAVIS palette read as its ids")
-        return _apply_void(ids[inverse].reshape(packed.shape), notes)
+        return apply_void(ids[inverse].reshape(packed.shape), notes)
     listed = ", ".join(
         f"#{r:02x}{g:02x}{b:02x} = {colours[(r, g, b)]}"
         for r, g, b in sorted((c for c in found if c != (0, 0, 0)), key=lambda c: colours[c])
@@ -249,15 +292,22 @@ def _from_colours(
 def _refuse_soft_alpha(path: Path, alpha: NDArray[np.uint8]) -> None:
     count = np.unique(alpha).size
     if count > 2 and _has_edge_values(alpha[..., None]):
-        raise _anti_aliased(path, f"{count} alpha values")
+        raise anti_aliased(path, f"{count} alpha values")
 
 
-def _anti_aliased(path: Path, found: str) -> MaskError:
+def anti_aliased(path: Path, found: str) -> MaskError:
+    """Return the error for a mask with ``found``, values or colours, along its edges."""
     return MaskError(
         f"{path}: {found}: looks anti-aliased",
         hint="save the mask without smoothing (hard brush, nearest-neighbour resize), one value "
         "an object; for a single object, threshold it to 0 and 255",
     )
+
+
+def is_smooth(rgb: NDArray[np.uint8]) -> bool:
+    """Tell whether an ``(H, W, 3)`` picture has more colours than labels, or smoothed edges."""
+    packed = rgb @ np.array([1 << 16, 1 << 8, 1])
+    return np.unique(packed).size > MAX_VALUES + 1 or _has_edge_values(rgb)
 
 
 def _has_edge_values(image: NDArray[np.uint8] | NDArray[np.uint16]) -> bool:

@@ -36,6 +36,7 @@ from pcvos_cli.run.frames import (
 from pcvos_cli.run.identity import identity_digest
 from pcvos_cli.run.output_folder import PLACES, REPORT, RLE, OutputFolder, check_refusal
 from pcvos_cli.run.plan import Job, RunPlan, prepare
+from pcvos_cli.run.references import mask_files
 from pcvos_cli.run.report import Done, SegmentReport, make_report
 from pcvos_cli.run.resume import SavedRun
 from pcvos_cli.run.settings import SegmentSettings
@@ -83,7 +84,7 @@ def segment_video(
             With ``resume``, what is in it is no unfinished run, or that of another one.
     """
     settings = settings or SegmentSettings()
-    with open_source(Path(source), fps=settings.fps) as frames:
+    with _open(source, masks, settings) as frames:
         job = prepare(frames, masks, Path(output), settings)
         with (
             _folder(job) as folder,
@@ -132,7 +133,7 @@ def plan_video(
         Sizes, ids, clips and the expected size of the memory.
     """
     settings = settings or SegmentSettings()
-    with open_source(Path(source), fps=settings.fps) as frames:
+    with _open(source, masks, settings) as frames:
         job = prepare(frames, masks, Path(output), settings)
     overwrite = settings.overwrite or settings.resume
     check_refusal(Path(output), overwrite=overwrite, inputs=job.inputs)
@@ -140,6 +141,17 @@ def plan_video(
     if settings.resume:
         _find_unfinished(_folder(job), saved, job)
     return _resuming(job.plan, saved)
+
+
+def _open(
+    source: Path | str, masks: Sequence[str | Path], settings: SegmentSettings
+) -> FrameSource:
+    return open_source(
+        Path(source),
+        fps=settings.fps,
+        exclude=mask_files([str(mask) for mask in masks]),
+        value_range=settings.value_range,
+    )
 
 
 def _ignore(_frames: int) -> None:
@@ -219,7 +231,8 @@ def _segment(source: FrameSource, job: Job, saved: SavedRun, on_frames: OnFrames
             out.then(partial(_write_rle, job, journal, source.info, done.warnings, clock))
     clock.seconds["total"] = time.perf_counter() - began
     clock.add(segmenter.stage_seconds)
-    notes = [note for w in writers.values() if isinstance(w, OverlayWriter) for note in w.notes]
+    notes = [note for note in source.notes if note not in plan.notes]
+    notes += [note for w in writers.values() if isinstance(w, OverlayWriter) for note in w.notes]
     return make_report(job, done, clock.seconds, segmenter.memory_frames, notes)
 
 

@@ -49,7 +49,7 @@ class RunPlan:
         weights: Name of the weights.
         device: Where the model runs.
         engine: ``torch`` or ``onnxruntime``.
-        notes: How the masks were understood (void values, colours, a resize), and why the
+        notes: How input and masks were understood (a range of values, void, colours), and why the
             engine is not the fastest for this device.
     """
 
@@ -188,7 +188,11 @@ def prepare(
         weights=weights.name,
         device=str(device),
         engine=engine.name,
-        notes=(*(f"{mask.path}: {note}" for mask in given for note in mask.notes), *engine.notes),
+        notes=(
+            *source.notes,
+            *(f"{mask.path}: {note}" for mask in given for note in mask.notes),
+            *engine.notes,
+        ),
     )
     settings = replace(
         settings,
@@ -199,6 +203,8 @@ def prepare(
         end=frames.last,
     )
     record = settings.record(weights=weights.name, sha256=checkpoint.sha256)
+    if info.value_range is not None:
+        record["range"] = list(info.value_range)
     inputs = (info.path, *(mask.path for mask in given))
     identity = run_identity(
         info, references.values(), record, device=device_name(device), threads=settings.threads

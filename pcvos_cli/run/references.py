@@ -42,6 +42,17 @@ def load_references(
     ]
 
 
+def mask_files(values: Sequence[str]) -> list[Path]:
+    """Return the files that the values of ``--mask`` name one by one, before frames are known."""
+    files = []
+    for value in values:
+        after = [Path(value[i + 1 :]) for i, letter in enumerate(value) if letter == "="]
+        path = next((p for p in (Path(value), *after) if p.exists()), None)
+        if path is not None and path.is_file():
+            files.append(path)
+    return files
+
+
 def parse_mask_options(
     values: Sequence[str], source: FrameSource, *, first: int = 0
 ) -> dict[int, Path]:

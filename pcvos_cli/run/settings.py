@@ -34,6 +34,8 @@ class SegmentSettings:
         overwrite: Replace what an earlier run left in the output folder.
         resize_mask: Accept masks of another size than the video's (nearest neighbour).
         fps: Frame rate given to a folder of images.
+        value_range: Values of a folder's images that are shown as black and as white; ``None``
+            for what images of more than 8 bits span, and 0 to 255 for others.
         start: First frame of the run, by index or output name; ``None`` for the source's
             first. Indices, names and timestamps stay those of the source.
         end: Last frame of the run, included; ``None`` for the source's last.
@@ -58,6 +60,7 @@ class SegmentSettings:
     overwrite: bool = False
     resize_mask: bool = False
     fps: Fraction = Fraction(24)
+    value_range: tuple[float, float] | None = None
     start: int | str | None = None
     end: int | str | None = None
     backward: bool = False
@@ -82,6 +85,9 @@ class SegmentSettings:
             )
         if self.fps <= 0:
             raise ConfigError(f"--fps must be above 0, got {self.fps}")
+        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
+            low, high = self.value_range
+            raise ConfigError(f"--range {low:g},{high:g}: the lower value comes first")
         if self.device not in DEVICES:
             raise ConfigError(f"--device {self.device}: choose one of {', '.join(DEVICES)}")
         if self.engine not in ENGINES:

@@ -24,6 +24,7 @@ class Faults:
     broken_off: bool = False
     truncated_at: int | None = None
     promised: int | None = None
+    without_picture: int = 0
     notes: list[str] = field(default_factory=list)
 
     def add_corrupt(self, frame: int) -> None:
@@ -43,6 +44,15 @@ class Faults:
         self.lost_frames += 1
         if self.first_lost is None:
             self.first_lost = frame
+
+    def remarks(self) -> list[str]:
+        """Return what is odd about the file and no fault."""
+        if not self.without_picture:
+            return []
+        return [
+            f"{self.without_picture} frame(s) are repeats, without a picture of their own: "
+            "they get no mask"
+        ]
 
     def sentences(self) -> list[str]:
         """Return one sentence for each kind of fault."""

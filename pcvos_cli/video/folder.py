@@ -1,11 +1,11 @@
 """A folder of images as a video."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from PIL import Image, ImageOps
 
 from model.errors import InputError
 from pcvos_cli.video.source import Frame, VideoInfo
+
+if TYPE_CHECKING:
+    from pcvos_cli.video.intensity import Intensity
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 """Files of a folder that are frames; upper case counts too, hidden files never."""
@@ -24,41 +27,65 @@ class FolderSource:
     Args:
         path: The folder.
         fps: Frames a second; the timestamps are 0, 1, 2, ... in units of ``1 / fps``.
+        exclude: Images in it that are no frames: masks of the same run.
+        value_range: Values that are shown as black and as white; ``None`` for what images of
+            more than 8 bits span.
 
     Raises:
         InputError: Not a folder, no images, two images with one stem, an unreadable image,
             or images of different sizes.
     """
 
-    def __init__(self, path: Path, fps: Fraction = Fraction(24)) -> None:
+    def __init__(
+        self,
+        path: Path,
+        fps: Fraction = Fraction(24),
+        *,
+        exclude: Collection[Path] = (),
+        value_range: tuple[float, float] | None = None,
+    ) -> None:
         self._closed = False
-        self._files = _frame_files(path)
+        self._files = _frame_files(path, exclude)
         self._indices = {file.stem: index for index, file in enumerate(self._files)}
-        first, size = self._files[0], _upright_size(self._files[0])
+        first, header = self._files[0], _header(self._files[0])
+        size = header.upright
+        deep = [first] if header.deep else []
         for file in self._files[1:]:
-            other = _upright_size(file)
-            if other != size:
+            other = _header(file)
+            if other.upright != size:
+                height, width = other.upright
                 raise InputError(
-                    f"{file}: is {other[1]}x{other[0]}, but {first.name} is {size[1]}x{size[0]}",
+                    f"{file}: is {width}x{height}, but {first.name} is {size[1]}x{size[0]}",
                     hint="all frames of a video have one size",
                 )
+            if other.deep:
+                deep.append(file)
+        self._scaled = frozenset(deep if value_range is None else self._files)
+        self._given = value_range is not None
+        self._intensity = scale = _scale(deep, value_range) if self._scaled else None
         self._info = VideoInfo(
             path=path,
             height=size[0],
             width=size[1],
-            coded_size=size,
+            coded_size=header.stored,
             rotation=0,
             fps=fps,
             frame_count=len(self._files),
             time_base=1 / fps,
             has_audio=False,
             is_folder=True,
+            value_range=None if scale is None else (scale.low, scale.high),
         )
 
     @property
     def info(self) -> VideoInfo:
         """The source's facts, known before decoding."""
         return self._info
+
+    @property
+    def notes(self) -> list[str]:
+        """Which values are black and white, where that is not the file's own matter."""
+        return [] if self._intensity is None else self._intensity.notes(given=self._given)
 
     @property
     def warnings(self) -> list[str]:
@@ -88,14 +115,24 @@ class FolderSource:
         for index, file in enumerate(self._files[first:], first):
             if self._closed:
                 return
-            rgb = read_rgb(file)
-            if rgb.shape[:2] != self._info.coded_size:  # EXIF behind a PNG's picture turns it
+            rgb = self._rgb(index, file)
+            if rgb.shape[:2] != (
+                self._info.height,
+                self._info.width,
+            ):  # EXIF behind a PNG's picture turns it
                 raise InputError(
                     f"{file}: is {rgb.shape[1]}x{rgb.shape[0]} once it is turned upright, but "
                     f"the video is {self._info.width}x{self._info.height}",
                     hint="save it upright, without an EXIF orientation",
                 )
             yield Frame(index=index, name=file.stem, pts=index, rgb=rgb)
+
+    def _rgb(self, index: int, file: Path) -> NDArray[np.uint8]:
+        if self._intensity is None or file not in self._scaled:
+            return read_rgb(file)
+        from pcvos_cli.video.intensity import read_values
+
+        return self._intensity.rgb(read_values(file), index)
 
     def close(self) -> None:
         """End every iteration. Safe to call twice."""
@@ -143,41 +180,34 @@ def image_files(directory: Path) -> list[Path]:
 def read_rgb(path: Path) -> NDArray[np.uint8]:
     """Read an image as ``(H, W, 3)`` RGB uint8, upright.
 
-    Sixteen-bit values keep their upper eight bits, alpha is dropped, grey is repeated.
+    Alpha is dropped, grey is repeated. Values of more than 8 bits are scaled to what the
+    image spans.
 
     Raises:
         InputError: It cannot be read.
     """
     try:
         with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I;16"):
-                grey = (np.asarray(upright).astype(np.uint16) >> 8).astype(np.uint8)
-                return np.repeat(grey[..., None], 3, axis=2)
-            if upright.mode in {"I", "F"}:
-                return _deep_grey(path, np.asarray(upright))
-            return np.array(upright.convert("RGB"))
+            if image.mode[0] not in "IF":
+                return np.array(ImageOps.exif_transpose(image).convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(
-            f"{path}: not a readable image ({error})", hint="replace or remove this file"
-        ) from error
+        raise _unreadable(path, error) from error
+    from pcvos_cli.video.intensity import Intensity, read_values
+
+    values = read_values(path)
+    return Intensity.of([values]).rgb(values, 0)
 
 
-def _deep_grey(path: Path, values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Convert 32-bit grey: integers of 16 or 8 bits, or floats from 0 to 1."""
-    pixels = values.astype(np.float64)
-    if values.dtype.kind == "f" and pixels.max() <= 1.0:
-        pixels *= 255
-    elif pixels.max() > 255:
-        pixels = pixels // 256
-    if not (np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() < 256):
-        raise ValueError(f"{path.name}: values beyond 16 bits")
-    return np.repeat(pixels.astype(np.uint8)[..., None], 3, axis=2)
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: not a readable image ({error})", hint="replace or remove this file")
 
 
-def _frame_files(path: Path) -> list[Path]:
+def _frame_files(path: Path, exclude: Collection[Path]) -> list[Path]:
     """Return the frames of a folder; every stem once."""
     files = image_files(path)
+    if exclude:
+        masks = {file.resolve() for file in exclude}
+        files = [file for file in files if file.resolve() not in masks]
     if not files:
         raise InputError(
             f"{path}: the folder holds no images",
@@ -194,15 +224,33 @@ def _frame_files(path: Path) -> list[Path]:
     return files
 
 
-def _upright_size(path: Path) -> tuple[int, int]:
-    """Return ``(height, width)`` from the header, with the EXIF orientation applied."""
+def _scale(deep: list[Path], value_range: tuple[float, float] | None) -> "Intensity":
+    """Return the given scale, or that of images of more than 8 bits."""
+    from pcvos_cli.video.intensity import Intensity, read_values, spread
+
+    if value_range is not None:
+        return Intensity(*value_range)
+    return Intensity.of(read_values(file) for file in spread(deep))
+
+
+class _Header(NamedTuple):
+    """What an image's header says: ``(height, width)`` as shown and as stored, and the depth."""
+
+    upright: tuple[int, int]
+    stored: tuple[int, int]
+    deep: bool
+
+
+def _header(path: Path) -> _Header:
+    """Read an image's header, with the EXIF orientation."""
     try:
         with Image.open(path) as image:
             width, height = image.size
             # The base class's: that of PNG decodes the picture, to look for EXIF behind it.
             turned = Image.Image.getexif(image).get(0x0112, 1) in {5, 6, 7, 8}
+            tile = str(image.tile[0][3]) if image.tile else ""
+            deep = image.mode[0] in "IF" or ";16" in tile
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(
-            f"{path}: not a readable image ({error})", hint="replace or remove this file"
-        ) from error
-    return (width, height) if turned else (height, width)
+        raise _unreadable(path, error) from error
+    stored = (height, width)
+    return _Header((width, height) if turned else stored, stored, deep)

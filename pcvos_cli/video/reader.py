@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from model.errors import InputError
 from pcvos_cli.video.faults import Clock, Faults, LostFrames
 from pcvos_cli.video.source import Frame, VideoInfo
-from pcvos_cli.video.truncation import is_cut_off
+from pcvos_cli.video.truncation import frames_in_index, is_cut_off
 from pcvos_cli.video.upright import Turn
 
 MAX_CORRUPT_RUN = 8
@@ -94,6 +94,11 @@ class VideoSource:
     def warnings(self) -> list[str]:
         """Faults of the current or last pass, one sentence for each kind."""
         return self._faults.sentences()
+
+    @property
+    def notes(self) -> list[str]:
+        """How the video is understood; more once it has been decoded."""
+        return self._faults.remarks()
 
     @property
     def truncated(self) -> bool:
@@ -262,7 +267,7 @@ def decode_pictures(
 ) -> Generator[av.VideoFrame, None, None]:
     """Yield decoded frames; skip what cannot be decoded, within limits."""
     done = read = run = 0
-    end = 0.0
+    end, ticks = 0.0, _Ticks(is_avi=container.format.name == "avi")
     lost = LostFrames(stream.codec_context.name, faults)
     flush: list[None] = [None]  # sent after the last packet, also where reading broke off
     for packet in itertools.chain(_packets(container, faults), flush):
@@ -274,6 +279,7 @@ def decode_pictures(
             if packet.stream_index != stream.index:
                 continue
             read += 1
+            ticks.add(packet)
             lost.sent(packet, done)
         try:
             pictures = stream.codec_context.decode(packet)
@@ -298,13 +304,44 @@ def decode_pictures(
             done += 1
             yield picture
     lost.close()
-    cut = _is_short(container, stream, read, end) or is_cut_off(path, container.format.name)
-    if faults.broken_off or cut:
+    short = _is_short(container, stream, read, end)
+    if short and stream.frames and ticks.whole(stream, path):
+        faults.without_picture, short = stream.frames - read, False
+    if faults.broken_off or short or is_cut_off(path, container.format.name):
         faults.truncated_at, faults.promised = done, stream.frames or None
 
 
+class _Ticks:
+    """The time from a stream's first packet to the end of its last one.
+
+    Args:
+        is_avi: Of an AVI: it begins at 0, also where the first frames have no picture.
+    """
+
+    def __init__(self, *, is_avi: bool) -> None:
+        self._is_avi = is_avi
+        self._first: int | None = 0 if is_avi else None
+        self._count = 0
+
+    def whole(self, stream: VideoStream, path: Path) -> bool:
+        """Tell whether it is all that the container promises.
+
+        Then frames that are missing have no picture of their own: capture software writes
+        empty ones in place of those that it dropped.
+        """
+        if self._count >= (stream.duration or stream.frames):
+            return True
+        return self._is_avi and frames_in_index(path, stream.index) >= stream.frames
+
+    def add(self, packet: Any) -> None:
+        """Add a packet."""
+        if packet.dts is not None:
+            self._first = packet.dts if self._first is None else self._first
+            self._count = packet.dts + (packet.duration or 0) - self._first
+
+
 def _is_short(container: InputContainer, stream: VideoStream, read: int, end: float) -> bool:
-    """Tell whether a file ends before its container says, where that can be relied on."""
+    """Tell whether a file has less than its container says, where that can be relied on."""
     kind = container.format.name
     if stream.frames and ("mp4" in kind or kind == "avi"):
         return read < stream.frames

@@ -1,6 +1,6 @@
 """A source of frames: a video file or a folder of images, behind one protocol."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +9,8 @@ from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from model.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class VideoInfo:
         time_base: Seconds per unit of ``Frame.pts``.
         has_audio: The container has an audio stream.
         is_folder: The source is a folder of images.
+        value_range: Values of the images that are shown as black and as white, where that
+            had to be chosen.
     """
 
     path: Path
@@ -38,6 +42,7 @@ class VideoInfo:
     time_base: Fraction
     has_audio: bool
     is_folder: bool
+    value_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,11 @@ class FrameSource(Protocol):
         ...
 
     @property
+    def notes(self) -> list[str]:
+        """How the source is understood, for the user; may grow while decoding."""
+        ...
+
+    @property
     def warnings(self) -> list[str]:
         """Faults so far that did not end the stream; grows while decoding."""
         ...
@@ -94,20 +104,31 @@ class FrameSource(Protocol):
     ) -> None: ...
 
 
-def open_source(path: Path, *, fps: Fraction = Fraction(24)) -> FrameSource:
+def open_source(
+    path: Path,
+    *,
+    fps: Fraction = Fraction(24),
+    exclude: Collection[Path] = (),
+    value_range: tuple[float, float] | None = None,
+) -> FrameSource:
     """Open a video file or a folder of images.
 
     Args:
         path: Anything FFmpeg reads, or a folder of images in natural order.
         fps: Frame rate that a folder of images is given.
+        exclude: Images in that folder that are no frames.
+        value_range: Values of the images that are shown as black and as white.
 
     Raises:
+        ConfigError: A video is given a ``value_range``.
         InputError: Not found, zero bytes, no video stream, a folder without images.
     """
     if path.is_dir():
         from pcvos_cli.video.folder import FolderSource
 
-        return FolderSource(path, fps=fps)
+        return FolderSource(path, fps=fps, exclude=exclude, value_range=value_range)
+    if value_range is not None:
+        raise ConfigError(f"--range is for folders of images, and {path} is none")
     from pcvos_cli.video.reader import VideoSource
 
     return VideoSource(path)

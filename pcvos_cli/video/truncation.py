@@ -37,6 +37,30 @@ def is_cut_off(path: Path, kind: str) -> bool:
     return False
 
 
+def frames_in_index(path: Path, stream: int) -> int:
+    """Return how many frames the old index (``idx1``) of an AVI lists, empty ones among them.
+
+    Args:
+        path: The file.
+        stream: Number of the video stream.
+    """
+    with path.open("rb") as file:
+        position = 12  # After RIFF, its size and AVI.
+        while len(head := _at(file, position, 8)) == 8:
+            length = int.from_bytes(head[4:], "little")
+            if head[:4] == b"idx1":
+                entries = file.read(length)
+                names = {b"%02ddc" % stream, b"%02ddb" % stream}
+                return sum(entries[i : i + 4] in names for i in range(0, len(entries), 16))
+            position += 8 + length + length % 2
+    return 0
+
+
+def _at(file: BinaryIO, position: int, length: int) -> bytes:
+    file.seek(position)
+    return file.read(length)
+
+
 def _mp4_end(file: BinaryIO, size: int) -> int:
     """Return where the last top-level box ends."""
     position = 0

@@ -313,3 +313,31 @@ def test_names_that_are_no_text_end_well(lite_weights: Path, tmp_path: Path) -> 
     assert json.loads(result.stdout)["input"] == str(video)
     assert json.loads((out / "run.json").read_text())["input"] == str(video)
     assert json.loads((out / "masks.json").read_text())["info"]["source"] == video.name
+
+
+def _photos(folder: Path, *, orientation: int = 1) -> Path:
+    folder.mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for index, rgb in enumerate(pictures(2)):
+        Image.fromarray(rgb).save(folder / f"{index}.jpg", exif=exif)
+    return folder
+
+
+@pytest.mark.parametrize("prefix", ["", "1="])
+def test_a_mask_in_the_folder_of_the_frames_is_no_frame(
+    segment: Segment, prefix: str, tmp_path: Path
+) -> None:
+    folder = _photos(tmp_path / "in")
+    segment(0, folder, "-m", f"{prefix}{write_mask(folder / 'mask.png')}", "--format", "png")
+    assert sorted(p.name for p in (segment.out / "masks").iterdir()) == ["0.png", "1.png"]
+
+
+@pytest.mark.parametrize("more", [[], ["--resize-mask"]])
+def test_a_mask_of_photos_as_they_are_stored_is_refused(
+    segment: Segment, more: list[str], tmp_path: Path
+) -> None:
+    folder = _photos(tmp_path / "in", orientation=6)
+    mask = write_mask(tmp_path / "m.png")
+    result = segment(4, folder, "-m", mask, *more, saying="stored rotated and shown upright")
+    assert "--resize-mask" not in result.stderr

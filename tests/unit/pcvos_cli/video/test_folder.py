@@ -72,12 +72,15 @@ def test_modes(tmp_path: Path, image: Image.Image, expected: tuple[int, int, int
     assert tuple(rgb[0, 0].tolist()) == expected
 
 
-def test_float_and_32_bit_tiff(tmp_path: Path) -> None:
-    Image.fromarray(np.full((4, 4), 0.5, np.float32)).save(tmp_path / "a.tif")
-    Image.fromarray(np.full((4, 4), 77, np.int32)).save(tmp_path / "b.tif")
-    first, second = FolderSource(tmp_path)
-    assert first.rgb[0, 0].tolist() == [127, 127, 127]
-    assert second.rgb[0, 0].tolist() == [77, 77, 77]
+@pytest.mark.parametrize(
+    ("value", "expected"), [(np.float32(0.5), 128), (np.int32(77), 77), (np.int32(77 * 257), 77)]
+)
+def test_one_deep_value_is_of_the_whole_range(
+    value: np.generic, expected: int, tmp_path: Path
+) -> None:
+    Image.fromarray(np.full((4, 4), value)).save(tmp_path / "a.tif")
+    (frame,) = FolderSource(tmp_path)
+    assert frame.rgb[0, 0].tolist() == [expected] * 3
 
 
 def test_sizes_must_agree(tmp_path: Path) -> None:
@@ -127,3 +130,11 @@ def test_an_orientation_behind_the_picture_is_told(tmp_path: Path) -> None:
     path.write_bytes(rest[:tail] + chunk + rest[tail:])
     with pytest.raises(InputError, match=r"0\.png: is 4x6 once it is turned upright"):
         list(FolderSource(tmp_path))
+
+
+def test_a_mask_of_the_run_is_no_frame(tmp_path: Path) -> None:
+    for name in ("0.jpg", "1.jpg", "mask.png", "1.png"):
+        save(tmp_path / name)
+    masks = [tmp_path / "mask.png", tmp_path / "." / "1.png"]
+    with FolderSource(tmp_path, exclude=masks) as source:
+        assert [frame.name for frame in source] == ["0", "1"]
