@@ -86,7 +86,10 @@ class Session:
                 "settings": asdict(project.choices),
                 "references": {str(f): list(ids) for f, ids in sorted(project.references.items())},
                 "masked": _ranges(project.masked),
-                "choices": {"model": list(PRESETS), "formats": list(FORMATS)},
+                "choices": {
+                    "model": list(PRESETS),
+                    "formats": [f for f in FORMATS if f != "composite"],
+                },
                 "job": dict(self._job),
                 "command": self.command(),
             }

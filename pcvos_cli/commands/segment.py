@@ -10,7 +10,6 @@ import typer
 from model.config import InferenceConfig
 from pcvos_cli import console, options
 from pcvos_cli.options import INFERENCE, SETTINGS
-from pcvos_cli.run.output_folder import MASKS, OVERLAY, RLE, SCORES
 from pcvos_cli.run.settings import FORMATS, SegmentSettings
 from pcvos_cli.signals import Terminated
 
@@ -69,11 +68,40 @@ def segment(
         typer.Option(
             "--format",
             "-f",
-            metavar=",".join(FORMATS),
-            help=f"Default: {','.join(SETTINGS.formats)}.",
+            metavar="NAME,...",
+            help=f"Of {', '.join(FORMATS)}. Default: {','.join(SETTINGS.formats)}.",
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
+    background: Annotated[
+        str | None,
+        typer.Option(
+            "--background",
+            metavar="COLOUR|FILE|blur",
+            help="Write composite.mp4: the objects before a colour, an image, a video, or the "
+            "blurred source.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = SETTINGS.background,
+    feather: Annotated[
+        float,
+        typer.Option(
+            "--feather",
+            metavar="PX",
+            min=0,
+            help="Soften the edges of mattes and cut-outs further.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = SETTINGS.feather,
+    choke: Annotated[
+        int,
+        typer.Option(
+            "--choke",
+            metavar="PX",
+            help="Move the edges of mattes and cut-outs inwards (outwards below 0).",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = SETTINGS.choke,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace old results.", rich_help_panel=_OUTPUT)
     ] = SETTINGS.overwrite,
@@ -177,6 +205,7 @@ def settings_of(values: Mapping[str, Any]) -> SegmentSettings:
         BadParameter: The text of an option cannot be read.
         ConfigError: A value means nothing.
     """
+    behind = values["background"]
     return SegmentSettings(
         inference=InferenceConfig(
             interval=values["interval"],
@@ -189,9 +218,10 @@ def settings_of(values: Mapping[str, Any]) -> SegmentSettings:
             decode_provisional=values["decode_provisional"],
         ),
         size=options.parse_size(values["size"]),
-        formats=(
-            options.parse_formats(values["formats"]) if values["formats"] else SETTINGS.formats
+        formats=options.parse_formats(
+            [*(values["formats"] or SETTINGS.formats), *(["composite"] if behind else [])]
         ),
+        background=behind,
         until=options.parse_until(values["until"] or []),
         fps=options.parse_fps(values["fps"]),
         value_range=options.parse_range(values.get("value_range")),
@@ -211,6 +241,8 @@ def settings_of(values: Mapping[str, Any]) -> SegmentSettings:
                 "backward",
                 "amp",
                 "strict",
+                "feather",
+                "choke",
             )
         },
     )
@@ -288,8 +320,7 @@ def _run(
 
 def summarise(report: "SegmentReport") -> list[str]:
     """Return the lines that end a run: where the results are, then how fast it went."""
-    named = {"png": MASKS + "/", "rle": RLE, "overlay": OVERLAY, "scores": SCORES + "/"}
-    where = [f"{name:>8}  {report.outputs[name]}" for name in named if name in report.outputs]
+    where = [f"{name:>8}  {path}" for name, path in report.outputs.items()]
     objects = "object" if len(report.object_ids) == 1 else "objects"
     ids = ",".join(map(str, report.object_ids))
     return [

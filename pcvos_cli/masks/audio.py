@@ -11,19 +11,40 @@ from av.error import FFmpegError
 AAC_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000})
 """Samples a second that AAC can have, and players play."""
 
+ENCODER_NAMES = {"aac": "AAC", "libopus": "Opus"}
+
 
 class AudioTracks:
     """The source's audio, copied packet by packet as the video advances.
+
+    Args:
+        source: The source, opened for this alone; ``None`` where there is none.
+        out: The file that is written.
+        notes: Remarks for the user are added here.
+        encoder: Of audio that the container cannot hold as it is.
+        video: What the file is, in words.
+        container: Its format, in words.
+        copied: Codecs that are copied; ``None`` for all that the container can hold.
 
     Attributes:
         delay: Seconds that are added to every timestamp.
     """
 
     def __init__(
-        self, source: InputContainer | None, out: OutputContainer, notes: list[str]
+        self,
+        source: InputContainer | None,
+        out: OutputContainer,
+        notes: list[str],
+        *,
+        encoder: str = "aac",
+        video: str = "overlay",
+        container: str = "MP4",
+        copied: frozenset[str] | None = None,
     ) -> None:
         self._out = out
         self._notes = notes
+        self._encoder, self._video, self._container = encoder, video, container
+        self._copied = copied
         self.delay = Fraction(0)
         self._tracks: dict[int, Any] = {}
         self._encoded: dict[int, Any] = {}
@@ -37,23 +58,28 @@ class AudioTracks:
 
     def _add(self, stream: Any) -> None:
         if stream.codec_context is None:
-            self._notes.append("an audio track of unknown codec is left out of the overlay")
+            self._notes.append(f"an audio track of unknown codec is left out of the {self._video}")
             return
         name = stream.codec_context.name
         try:
+            if self._copied is not None and name not in self._copied:
+                raise ValueError(name)
             self._tracks[stream.index] = self._out.add_stream_from_template(stream)
         except (ValueError, FFmpegError):
             rate = stream.codec_context.sample_rate
-            rate = rate if rate in AAC_RATES else 48_000
+            rate = rate if self._encoder == "aac" and rate in AAC_RATES else 48_000
             layout = "mono" if stream.codec_context.channels == 1 else "stereo"
-            track: Any = self._out.add_stream("aac", rate=rate)
+            track: Any = self._out.add_stream(self._encoder, rate=rate)
             track.codec_context.layout = layout
             track.codec_context.bit_rate = 192_000
             self._tracks[stream.index] = track
             self._encoded[stream.index] = av.AudioResampler(
                 format=track.codec_context.format, layout=layout, rate=rate
             )
-            self._notes.append(f"audio ({name}) encoded to AAC: MP4 cannot hold it as it is")
+            self._notes.append(
+                f"audio ({name}) encoded to {ENCODER_NAMES[self._encoder]}: "
+                f"{self._container} cannot hold it as it is"
+            )
 
     def skip_until(self, seconds: float) -> None:
         """Leave out the audio that ends by a time."""

@@ -1,7 +1,8 @@
-"""A video to look at: the source with its masks drawn in, its timestamps and its audio."""
+"""Videos of a run: a picture for each frame, with the source's timestamps and its audio."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from av.video.reformatter import (
     Interpolation,
     VideoReformatter,
 )
+from numpy.typing import NDArray
 
 from model.errors import OutputError
 from pcvos_cli.files import make_directory, output_errors, remove, temporary
@@ -40,15 +42,51 @@ MPEG4_MAX_TICKS = 65535
 """MPEG-4 part 2 cannot count finer fractions of a second than this."""
 
 
-class OverlayWriter:
+@dataclass(frozen=True, slots=True)
+class VideoForm:
+    """A container and the codecs in it.
+
+    Attributes:
+        kind: What the video is, in words.
+        container: FFmpeg's name of the format.
+        encoders: Encoders of the picture in order of preference, with their settings.
+        pix_fmt: Stored pixel format.
+        audio: Encoder of audio that the container cannot hold as it is.
+        copied: Codecs of audio that are copied; ``None`` for all that it can hold.
+        even: Width and height must be even.
+        options: Of the container.
+    """
+
+    kind: str = "overlay"
+    container: str = "mp4"
+    encoders: Mapping[str, dict[str, str]] = field(default_factory=lambda: ENCODERS)
+    pix_fmt: str = "yuv420p"
+    audio: str = "aac"
+    copied: frozenset[str] | None = None
+    even: bool = True
+    options: Mapping[str, str] = field(default_factory=lambda: {"movflags": "+faststart"})
+
+    @property
+    def container_name(self) -> str:
+        """As users know it: MP4, MOV, WebM."""
+        return {"webm": "WebM"}.get(self.container, self.container.upper())
+
+
+def overlay_picture(frame: FrameMasks) -> NDArray[np.uint8]:
+    """Return the frame with its masks drawn in."""
+    return draw_masks(frame.rgb, frame.labels)
+
+
+class VideoWriter:
     """The source with its masks drawn in, as H.264 in MP4, in the colours of BT.709.
 
-    Each frame is shown at the time of the source's frame, exactly. Audio streams are copied
-    without re-encoding where MP4 can hold them, else encoded to AAC. A frame of odd width
-    or height is padded to even by repeating its last column or row.
+    ``picture`` and ``form`` make other videos of it. Each frame is shown at the time of the
+    source's frame, exactly (in WebM, to the millisecond). Audio streams are copied without
+    re-encoding where the container can hold them, else encoded. A frame of odd width or
+    height is padded to even, where the codec needs that, by repeating its last column or row.
 
     Args:
-        path: The MP4 file.
+        path: The file.
         size: ``(height, width)`` of the frames.
         fps: Average frames a second.
         time_base: Seconds a unit of ``FrameMasks.pts``.
@@ -57,6 +95,8 @@ class OverlayWriter:
         rotation: Degrees by which the source's frames were turned upright.
         whole: All of its frames come, so all of its audio belongs to them. If not, the
             audio is cut to the time between the first frame and the end of the last.
+        picture: Returns the ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA picture of a frame.
+        form: Container and codecs.
 
     Raises:
         OutputError: The file cannot be created.
@@ -72,8 +112,12 @@ class OverlayWriter:
         source: Path | None = None,
         rotation: int = 0,
         whole: bool = True,
+        picture: Callable[[FrameMasks], NDArray[np.uint8]] = overlay_picture,
+        form: VideoForm | None = None,
     ) -> None:
         self._path = path
+        self._picture = picture
+        self._form = form = form or VideoForm()
         self._fps, self._time_base = fps, time_base
         self._rotation = rotation
         self._whole = whole
@@ -83,10 +127,11 @@ class OverlayWriter:
         self._to_yuv = VideoReformatter()
         self._shift: int | None = None
         height, width = size
-        self._height, self._width = height + height % 2, width + width % 2
-        if (self._height, self._width) != size:
+        self._height, self._width = size
+        if form.even and (height % 2 or width % 2):
+            self._height, self._width = height + height % 2, width + width % 2
             self._notes.append(
-                f"overlay padded from {width}x{height} to {self._width}x{self._height}: "
+                f"{form.kind} padded from {width}x{height} to {self._width}x{self._height}: "
                 "H.264 needs even sizes"
             )
         make_directory(path.parent)
@@ -97,16 +142,28 @@ class OverlayWriter:
             self._out = av.open(
                 f"file:{self._partial}",
                 mode="w",
-                format="mp4",
+                format=form.container,
                 container_options={
-                    "movflags": "+faststart",
                     "avoid_negative_ts": "disabled",
-                    "movie_timescale": str(_movie_timescale(time_base)),
+                    **form.options,
+                    **(
+                        {"movie_timescale": str(_movie_timescale(time_base))}
+                        if "movflags" in form.options
+                        else {}
+                    ),
                 },
             )
             self._source = None if source is None else _open_source(source)
             self._stream = self._add_video(self._out)
-            self._audio = AudioTracks(self._source, self._out, self._notes)
+            self._audio = AudioTracks(
+                self._source,
+                self._out,
+                self._notes,
+                encoder=form.audio,
+                video=form.kind,
+                container=form.container_name,
+                copied=form.copied,
+            )
 
     @property
     def notes(self) -> list[str]:
@@ -127,16 +184,19 @@ class OverlayWriter:
             raise
 
     def _add_video(self, out: OutputContainer) -> Any:
-        name = next(name for name in ENCODERS if _can_encode(name))
+        encoders = self._form.encoders
+        name = next((name for name in encoders if _can_encode(name)), None)
+        if name is None:
+            raise ValueError(f"this FFmpeg has no {' or '.join(encoders)}")
         time_base = self._time_base
         if name == "mpeg4" and time_base.denominator > MPEG4_MAX_TICKS:
             raise ValueError(f"mpeg4 cannot keep timestamps in units of {time_base} s")
         stream: Any = out.add_stream(
-            name, rate=self._fps.limit_denominator(1_000_000), options=dict(ENCODERS[name])
+            name, rate=self._fps.limit_denominator(1_000_000), options=dict(encoders[name])
         )
         context = stream.codec_context
         context.width, context.height = self._width, self._height
-        context.pix_fmt = "yuv420p"
+        context.pix_fmt = self._form.pix_fmt
         context.time_base = time_base
         context.thread_count = ENCODER_THREADS
         context.max_b_frames = 0
@@ -178,13 +238,13 @@ class OverlayWriter:
 
     def _draw(self, frame: FrameMasks) -> av.VideoFrame:
         """Return the picture to encode."""
-        rgb = draw_masks(frame.rgb, frame.labels)
+        rgb = self._picture(frame)
         rows, columns = self._height - rgb.shape[0], self._width - rgb.shape[1]
         if rows or columns:
             rgb = np.pad(rgb, ((0, rows), (0, columns), (0, 0)), mode="edge")
         return self._to_yuv.reformat(
-            av.VideoFrame.from_ndarray(rgb, format="rgb24"),
-            format="yuv420p",
+            av.VideoFrame.from_ndarray(rgb, format="rgb24" if rgb.shape[2] == 3 else "rgba"),
+            format=self._form.pix_fmt,
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
             interpolation=Interpolation.BICUBIC,
@@ -197,7 +257,10 @@ class OverlayWriter:
         if self._shift:
             delay = self._shift * self._time_base
             self._audio.delay = delay
-            self._notes.append(f"overlay starts {float(delay):g} s late: MP4 cannot start before 0")
+            self._notes.append(
+                f"{self._form.kind} starts {float(delay):g} s late: "
+                f"{self._form.container_name} cannot start before 0"
+            )
 
     def _mux(self, packets: Any) -> None:
         assert self._out is not None

@@ -31,6 +31,8 @@ class FrameMasks:
         probs: ``(1 + K, h, w)`` at the working size, all of the run's ids in ascending order;
             an object that has not entered yet is zero. ``None`` where nobody asked for scores,
             or they are files already.
+        soft: ``(h, w)`` uint8 at the working size, 255 times the probability of any object;
+            ``None`` where nobody asked for mattes.
     """
 
     index: int
@@ -39,6 +41,7 @@ class FrameMasks:
     rgb: NDArray[np.uint8]
     labels: NDArray[np.int32]
     probs: NDArray[np.float32] | None = None
+    soft: NDArray[np.uint8] | None = None
 
 
 class MaskWriter(Protocol):

@@ -18,7 +18,7 @@ from model.ops.timing import StageClock
 from model.types import ReferenceMask
 from pcvos_cli.files import make_directory, write_whole
 from pcvos_cli.masks.journal import LabelJournal
-from pcvos_cli.masks.writers import ScoresWriter
+from pcvos_cli.masks.writers import MaskWriter, ScoresWriter
 from pcvos_cli.run.frames import Decoded, decode, new_segmenter, segmented
 from pcvos_cli.run.output_folder import SCORES
 from pcvos_cli.run.plan import Job
@@ -33,10 +33,11 @@ def segment_backward(
     scratch: Path,
     clock: StageClock,
     on_frames: Callable[[int], None],
+    soft: MaskWriter | None = None,
 ) -> bool:
     """Segment the frames before the first reference mask, and put their labels into the journal.
 
-    Scores are written on the way.
+    Scores and soft masks are written on the way.
 
     Args:
         source: The video.
@@ -45,6 +46,7 @@ def segment_backward(
         scratch: A folder for the frames, emptied first. Its owner deletes it.
         clock: Charged with all stages.
         on_frames: Called with the number of further frames that have their masks.
+        soft: Keeps the soft masks, if the run needs them.
 
     Returns:
         Whether there is a reference frame: a container may promise too many.
@@ -58,9 +60,11 @@ def segment_backward(
     with prefetch(decode(source, job, clock), READ_AHEAD) as decoded:
         if not any(kept.add(item).index == first for item in decoded):
             return False
-    scores = None
+    writers: list[MaskWriter] = [journal]
     if "scores" in job.settings.formats:
-        scores = ScoresWriter(Path(job.plan.output) / SCORES)
+        writers.append(ScoresWriter(Path(job.plan.output) / SCORES))
+    if soft is not None:
+        writers.append(soft)
     reference = job.references[first]
     segmenter = new_segmenter(job)
     clips = iter_clips(
@@ -73,9 +77,8 @@ def segment_backward(
         for frame in segmented(clip, segmenter, job, clock):
             if frame.index == first:
                 continue  # It belongs to the way forward.
-            journal.write(frame)
-            if scores is not None:
-                scores.write(frame)
+            for writer in writers:
+                writer.write(frame)
             on_frames(1)
         del clip  # Not while the next one is made.
     clock.add(segmenter.stage_seconds)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from pcvos_cli.run.plan import Job
 from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.video.source import Frame, FrameSource
 from pcvos_cli.video.working_size import resize_frame
+
+if TYPE_CHECKING:
+    from pcvos_cli.matting.writers import SoftMasks
 
 
 class Decoded(NamedTuple):
@@ -87,7 +90,11 @@ class UntilUnreadable:
 
 
 def before_the_model(
-    decoded: Iterator[Decoded], count: int, journal: LabelJournal, job: Job
+    decoded: Iterator[Decoded],
+    count: int,
+    journal: LabelJournal,
+    job: Job,
+    soft: "SoftMasks | None" = None,
 ) -> Iterator[FrameMasks]:
     """Yield the run's first frames, which get their masks without the model.
 
@@ -100,9 +107,10 @@ def before_the_model(
         count: How many of them.
         journal: Of the run.
         job: The run.
+        soft: The soft masks of the frames in the journal, if the run keeps them.
 
     Raises:
-        OSError: The journal cannot be read.
+        OSError: The journal, or a soft mask, cannot be read.
         ValueError: It is damaged.
     """
     plan = job.plan
@@ -111,11 +119,14 @@ def before_the_model(
     if "scores" in job.settings.formats:
         background = np.zeros((1 + len(plan.object_ids), *plan.working_size), np.float32)
         background[0] = 1
+    nothing = np.zeros(plan.working_size, np.uint8) if soft is not None else None
     for frame, _ in islice(decoded, count):
         if frame.index in journal:
-            yield _with_masks(frame, journal.labels(frame.index, plan.source_size), None)
+            kept = None if soft is None else soft.read(frame.index)
+            labels = journal.labels(frame.index, plan.source_size)
+            yield _with_masks(frame, labels, None, kept)
         else:
-            yield _with_masks(frame, empty, background)
+            yield _with_masks(frame, empty, background, nothing)
 
 
 def new_segmenter(
@@ -150,8 +161,11 @@ def segmented(
             scores = None
             if "scores" in job.settings.formats:
                 scores = _all_channels(prediction, t, job.plan.object_ids)
+            soft = None
+            if job.settings.makes_soft_masks:
+                soft = ((1 - prediction.probs[0, t]) * 255).round().byte().cpu().numpy()
             frame = clip.sources[prediction.start - clip.start + t].frame
-            yield _with_masks(frame, labels, scores)
+            yield _with_masks(frame, labels, scores, soft)
 
 
 def clips_of(
@@ -170,9 +184,12 @@ def clips_of(
 
 
 def _with_masks(
-    frame: Frame, labels: NDArray[np.int32], probs: NDArray[np.float32] | None
+    frame: Frame,
+    labels: NDArray[np.int32],
+    probs: NDArray[np.float32] | None,
+    soft: NDArray[np.uint8] | None,
 ) -> FrameMasks:
-    return FrameMasks(frame.index, frame.name, frame.pts, frame.rgb, labels, probs)
+    return FrameMasks(frame.index, frame.name, frame.pts, frame.rgb, labels, probs, soft)
 
 
 def _all_channels(

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ def run_identity(
     *,
     device: str,
     threads: int | None,
+    behind: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Return it as JSON-able values, by names that a user understands.
 
@@ -45,19 +46,16 @@ def run_identity(
         record: The settings, with the SHA-256 of the weights.
         device: Device of the model; another one rounds differently.
         threads: CPU threads, for the same reason; ``None`` for torch's own choice.
+        behind: The background's file or folder, if there is one.
     """
     masks = hashlib.sha256()
     for reference in references:
         masks.update(f"{reference.frame_index} {reference.object_ids}".encode())
         masks.update(reference.labels.numpy().tobytes())
-    files = image_files(info.path) if info.is_folder else [info.path]
-    content = hashlib.sha256()
-    for file in files:
-        content.update(file.name.encode("utf-8", "surrogateescape"))
-        _sample(file, content)
     return {
         "input": info.path.name,
-        "the input's content": content.hexdigest()[:16],
+        "the input's content": _content(info.path),
+        "the background's content": [_content(path) for path in behind],
         "the masks' content": masks.hexdigest()[:16],
         "fps": str(info.fps),
         **record,
@@ -81,6 +79,15 @@ def package_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue  # OpenCV comes under several names.
     return found
+
+
+def _content(path: Path) -> str:
+    """Return a digest of a file, or of the images of a folder, by samples."""
+    content = hashlib.sha256()
+    for file in image_files(path) if path.is_dir() else [path]:
+        content.update(file.name.encode("utf-8", "surrogateescape"))
+        _sample(file, content)
+    return content.hexdigest()[:16]
 
 
 def _sample(path: Path, digest: "hashlib._Hash") -> None:

@@ -7,14 +7,13 @@ from types import TracebackType
 from typing import Self
 
 from model.errors import OutputError
+from pcvos_cli.masks.formats import FORMATS
 
-MASKS = "masks"
-SCORES = "scores"
-RLE = "masks.json"
-OVERLAY = "overlay.mp4"
 REPORT = "run.json"
-PLACES = {"png": MASKS, "rle": RLE, "overlay": OVERLAY, "scores": SCORES}
+PLACES = {name: form.place for name, form in FORMATS.items()}
 """File or folder of each format inside the output folder."""
+
+MASKS, RLE, OVERLAY, SCORES = (PLACES[name] for name in ("png", "rle", "overlay", "scores"))
 
 STATE = ".pcvos-resume"
 """Folder with what an unfinished run needs to be resumed; see ``resume``."""
@@ -23,7 +22,12 @@ PROGRESS = f"{STATE}/progress.json"
 """Is there once something is finished."""
 
 _LOCK = ".pcvos.lock"
-_PER_FRAME = {MASKS: "*.png", SCORES: "*.npz"}
+_PER_FRAME = {form.place: form.pattern for form in FORMATS.values() if form.pattern}
+_FILES = (
+    *(form.place for form in FORMATS.values() if not form.pattern),
+    *(form.beside for form in FORMATS.values() if form.beside),
+    REPORT,
+)
 _UNFINISHED = "*.tmp"
 
 
@@ -161,7 +165,7 @@ def check_refusal(path: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ())
             f"{path}: holds {len(results)} result files of an earlier run",
             hint="pass --overwrite to replace them, or choose another --out",
         )
-    ours = {(path / name).resolve() for name in (MASKS, SCORES, RLE, OVERLAY, REPORT)}
+    ours = {(path / name).resolve() for name in (*_PER_FRAME, *_FILES)}
     for source in inputs:
         resolved = source.resolve()
         if any(target == resolved or target in resolved.parents for target in ours):
@@ -174,7 +178,7 @@ def check_refusal(path: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ())
 def _results(path: Path) -> list[Path]:
     if not path.is_dir():
         return []
-    whole = [path / name for name in (RLE, OVERLAY, REPORT) if (path / name).is_file()]
+    whole = [path / name for name in _FILES if (path / name).is_file()]
     frames = [
         file
         for folder, pattern in _PER_FRAME.items()
@@ -186,7 +190,7 @@ def _results(path: Path) -> list[Path]:
 
 def _leftovers(path: Path) -> list[Path]:
     """Return what a killed run left unfinished, all of it files of ours by name."""
-    whole = [file for name in (RLE, OVERLAY, REPORT) for file in path.glob(f"{name}{_UNFINISHED}")]
+    whole = [file for name in _FILES for file in path.glob(f"{name}{_UNFINISHED}")]
     frames = [
         file
         for folder, pattern in _PER_FRAME.items()

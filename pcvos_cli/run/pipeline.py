@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -21,7 +22,7 @@ from model.errors import InputError, MaskError, OutputError
 from model.ops.threads import cpu_threads
 from model.ops.timing import StageClock
 from pcvos_cli.masks.journal import LabelJournal
-from pcvos_cli.masks.overlay import OverlayWriter
+from pcvos_cli.masks.overlay import VideoWriter
 from pcvos_cli.masks.writers import MaskWriter, PaletteWriter, ScoresWriter
 from pcvos_cli.masks.youtube_vis import write_youtube_vis
 from pcvos_cli.run.backward import segment_backward
@@ -42,6 +43,9 @@ from pcvos_cli.run.resume import SavedRun
 from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.run.threads import BackgroundWriter, prefetch, queue_length
 from pcvos_cli.video.source import FrameSource, VideoInfo, open_source
+
+if TYPE_CHECKING:
+    from pcvos_cli.matting.writers import SoftMasks
 
 OnFrames = Callable[[int], None]
 """Called with the number of further frames that have their masks."""
@@ -193,20 +197,25 @@ def _segment(source: FrameSource, job: Job, saved: SavedRun, on_frames: OnFrames
     segmenter = new_segmenter(job)
     saved.restore(segmenter)
     journal = saved.open_journal()
+    soft = _soft_masks(saved) if job.settings.makes_soft_masks else None
     if job.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(job.device)
     began = time.perf_counter()
     if plan.backward and done.resumed_at is None:
-        done.backward = segment_backward(source, job, journal, saved.scratch, clock, on_frames)
+        done.backward = segment_backward(
+            source, job, journal, saved.scratch, clock, on_frames, soft
+        )
     start = plan.first_frame if done.resumed_at is None else done.resumed_at
     writers = _open_writers(job, source.info)
+    if soft is not None:
+        writers["soft"] = soft
     depth = queue_length(job.settings.inference.interval, _frame_bytes(job))
     with (
         BackgroundWriter({**writers, "journal": journal}, depth, clock) as out,
         prefetch(decode(source, job, clock), depth) as read_ahead,
     ):
         decoded = UntilUnreadable(read_ahead, strict=job.settings.strict)
-        for frame in before_the_model(decoded, start - plan.start, journal, job):
+        for frame in before_the_model(decoded, start - plan.start, journal, job, soft):
             out.submit(frame)
             done.early += 1
             if not done.backward:  # Then they are counted already.
@@ -232,7 +241,7 @@ def _segment(source: FrameSource, job: Job, saved: SavedRun, on_frames: OnFrames
     clock.seconds["total"] = time.perf_counter() - began
     clock.add(segmenter.stage_seconds)
     notes = [note for note in source.notes if note not in plan.notes]
-    notes += [note for w in writers.values() if isinstance(w, OverlayWriter) for note in w.notes]
+    notes += [note for w in writers.values() if isinstance(w, VideoWriter) for note in w.notes]
     return make_report(job, done, clock.seconds, segmenter.memory_frames, notes)
 
 
@@ -242,30 +251,48 @@ def _open_writers(job: Job, info: VideoInfo) -> dict[str, MaskWriter]:
     Raises:
         OutputError: If one cannot be opened; the others are aborted.
     """
+    folder, size = Path(job.plan.output), (info.height, info.width)
+    video: dict[str, Any] = {
+        "fps": info.fps,
+        "time_base": info.time_base,
+        "source": None if info.is_folder else info.path,
+        "rotation": info.rotation,
+        "whole": job.frames.is_whole(info.frame_count),
+    }
     opened: dict[str, MaskWriter] = {}
     try:
         for name in job.settings.formats:
-            path = Path(job.plan.output) / PLACES[name]
+            path = folder / PLACES[name]
             match name:
                 case "png":
                     opened[name] = PaletteWriter(path)
                 case "overlay":
-                    opened[name] = OverlayWriter(
-                        path,
-                        (info.height, info.width),
-                        fps=info.fps,
-                        time_base=info.time_base,
-                        source=None if info.is_folder else info.path,
-                        rotation=info.rotation,
-                        whole=job.frames.is_whole(info.frame_count),
-                    )
+                    opened[name] = VideoWriter(path, size, **video)
                 case "scores":
                     opened[name] = ScoresWriter(path)
+        if job.settings.makes_soft_masks:
+            from pcvos_cli.matting.writers import open_writers
+
+            opened |= open_writers(
+                job.settings.formats,
+                folder,
+                size,
+                video,
+                choke=job.settings.choke,
+                feather=job.settings.feather,
+                background=job.settings.background,
+            )
     except BaseException:
         for writer in opened.values():
             writer.abort()
         raise
     return opened
+
+
+def _soft_masks(saved: SavedRun) -> "SoftMasks":
+    from pcvos_cli.matting.writers import SoftMasks
+
+    return SoftMasks(saved.soft)
 
 
 def _write_rle(

@@ -205,11 +205,32 @@ def prepare(
     record = settings.record(weights=weights.name, sha256=checkpoint.sha256)
     if info.value_range is not None:
         record["range"] = list(info.value_range)
-    inputs = (info.path, *(mask.path for mask in given))
+    behind = _background_file(settings)
+    inputs = (info.path, *(mask.path for mask in given), *behind)
     identity = run_identity(
-        info, references.values(), record, device=device_name(device), threads=settings.threads
+        info,
+        references.values(),
+        record,
+        device=device_name(device),
+        threads=settings.threads,
+        behind=behind,
     )
     return Job(plan, frames, references, engine.model, device, settings, inputs, record, identity)
+
+
+def _background_file(settings: SegmentSettings) -> tuple[Path, ...]:
+    """Return the file or folder of the background, if it is one, once it can be opened.
+
+    Raises:
+        ConfigError: It is neither a file nor a colour nor blur.
+        InputError: It cannot be read.
+    """
+    if settings.background is None:
+        return ()
+    from pcvos_cli.matting.background import check_background
+
+    path = check_background(settings.background)
+    return () if path is None else (path,)
 
 
 def _check_palette(masks: Iterable[LoadedMask]) -> None:

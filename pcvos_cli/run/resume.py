@@ -6,6 +6,7 @@ In the output folder, until the run is complete::
       run.json                    the run's identity; another run is refused
       labels.jsonl                the journal: labels of finished frames
       memory/00000.safetensors    keys and values, one file a memory frame, written once
+      soft/00000.png              soft masks of finished frames, where mattes are made of them
       scratch/                    made again by a run that is resumed
       progress.json               the next frame, and how much of the others counts
 
@@ -117,6 +118,11 @@ class SavedRun:
     def next_frame(self) -> int | None:
         """Index of the first frame that an unfinished run left to do, or ``None``."""
         return None if self._progress is None else self._progress.next_frame
+
+    @property
+    def soft(self) -> Path:
+        """The folder of soft masks; those of frames in the journal count."""
+        return self._folder / "soft"
 
     @property
     def scratch(self) -> Path:

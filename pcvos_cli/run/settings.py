@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 from model.config import InferenceConfig
 from model.errors import ConfigError
+from pcvos_cli.masks.formats import FORMATS as ALL_FORMATS
+from pcvos_cli.masks.formats import SOFT
 
-FORMATS = ("png", "rle", "overlay", "scores")
+FORMATS = tuple(ALL_FORMATS)
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 ENGINES = ("auto", "torch", "onnxruntime")
@@ -43,6 +45,11 @@ class SegmentSettings:
             to the run's first frame too, instead of leaving the frames before it empty.
         until: Pairs of an object's id and the last frame, by index, on which it is present.
             It comes back with a later reference mask that lists it.
+        choke: Pixels by which the outline of mattes and cut-outs moves inwards; outwards if
+            negative.
+        feather: Width in pixels of an additional soft edge of mattes and cut-outs.
+        background: What ``composite`` puts behind the objects: ``blur``, a colour, or the
+            path of an image, a video or a folder of images.
         amp: Let the network work in half precision (CUDA and MPS only): for speed, with
             masks that differ a little.
         strict: Fail at the first damage in the video instead of keeping what decodes.
@@ -65,6 +72,9 @@ class SegmentSettings:
     end: int | str | None = None
     backward: bool = False
     until: tuple[tuple[int, int], ...] = ()
+    choke: int = 0
+    feather: float = 0.0
+    background: str | None = None
     amp: bool = False
     strict: bool = False
 
@@ -98,6 +108,23 @@ class SegmentSettings:
                 f"--format {','.join(unknown)}: no such format" if unknown else "--format: empty",
                 hint=f"choose from {','.join(FORMATS)}",
             )
+        if (self.choke or self.feather) and not self.makes_soft_masks:
+            raise ConfigError(
+                f"--{'choke' if self.choke else 'feather'}: nothing to apply it to",
+                hint=f"it goes with --format {', '.join(sorted(SOFT))}",
+            )
+        if not -64 <= self.choke <= 64 or not 0 <= self.feather <= 256:
+            raise ConfigError("--choke must be from -64 to 64, and --feather from 0 to 256 pixels")
+        if ("composite" in self.formats) != (self.background is not None):
+            raise ConfigError(
+                "the format composite and a background go together",
+                hint="pass --background: a colour, an image, a video, or blur",
+            )
+
+    @property
+    def makes_soft_masks(self) -> bool:
+        """Whether a format is made of soft masks."""
+        return not SOFT.isdisjoint(self.formats)
 
     def record(self, *, weights: str, sha256: str) -> dict[str, Any]:
         """Return all that may show in the results, as JSON-able values.
@@ -120,6 +147,11 @@ class SegmentSettings:
             "end": self.end,
             "backward": self.backward,
             "until": [list(pair) for pair in self.until],
+            **(
+                {"choke": self.choke, "feather": self.feather, "background": self.background}
+                if self.makes_soft_masks
+                else {}
+            ),
             "amp": self.amp,
             "engine": self.engine,
             "strict": self.strict,

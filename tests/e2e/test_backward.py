@@ -85,7 +85,7 @@ def test_every_output_is_in_the_order_of_the_video(
     arguments = (
         video, "--mask", f"{REFERENCE}={mask}", "--mask", f"11={later}", "--start", "2",
         "--weights", lite_weights, "--interval", "2", "--backward", "-o", out,
-        "--format", "png,rle,overlay,scores",
+        "--format", "png,rle,overlay,scores,cutout,matte",
     )  # fmt: skip
     plan = json.loads(segment(*arguments, "--dry-run", "--json").stdout)
     # 8 | 9 10 | 11 | 12 13 forwards, 8 | 7 6 | 5 4 | 3 2 backwards; memory: 8, 10, 11 or 8, 6, 4
@@ -104,7 +104,11 @@ def test_every_output_is_in_the_order_of_the_video(
         prob = np.load(out / "scores" / f"{name}.npz")["prob"]
         assert prob.shape == (3, *labels.shape)  # also of the object that enters on frame 11
         np.testing.assert_array_equal(np.array([0, 1, 3])[prob.argmax(0)], labels)
+        with Image.open(out / "cutout" / f"{name}.png") as cutout:
+            alpha = np.asarray(cutout)[..., 3]
+        assert ((alpha > 127) == (labels > 0)).mean() > 0.97
     assert times_of(out / "overlay.mp4") == times_of(video)[2:]
+    assert times_of(out / "matte.mp4") == times_of(video)[2:]
 
 
 @pytest.mark.parametrize("clips", [2, 5])
@@ -114,7 +118,7 @@ def test_a_broken_run_is_resumed_on_the_way_back_and_forth(
     whole, out = tmp_path / "whole", tmp_path / "out"
     arguments = (
         folder, "--mask", f"{REFERENCE:02}={mask}", "--weights", lite_weights, "--backward",
-        "--interval", "3", "--format", "png,rle,overlay,scores",
+        "--interval", "3", "--format", "png,rle,overlay,scores,cutout,matte",
     )  # fmt: skip
     segment(*arguments, "-o", whole)
     original, seen = ClipSegmenter.segment_frames, 0

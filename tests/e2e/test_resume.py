@@ -35,7 +35,8 @@ def arguments(lite_weights: Path, tmp_path: Path) -> list[str | Path]:
     later = write_mask(tmp_path / "b.png", square(box=(30, 40, 10, 10), value=2))
     return [
         video, "--mask", f"2={first}", "--mask", f"9={later}", "--weights", lite_weights,
-        "--interval", "3", "--threads", "1", "--format", "png,rle,overlay,scores",
+        "--interval", "3", "--threads", "1", "--background", "blur",
+        "--format", "png,rle,overlay,scores,cutout,cutout-mov,cutout-webm,matte",
     ]  # fmt: skip
 
 

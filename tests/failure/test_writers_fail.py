@@ -12,7 +12,7 @@ import pytest
 
 from model.errors import OutputError
 from pcvos_cli.convert.writers import YoutubeVisWriter
-from pcvos_cli.masks.overlay import OverlayWriter
+from pcvos_cli.masks.overlay import VideoWriter
 from pcvos_cli.masks.writers import FrameMasks, MaskWriter, PaletteWriter, ScoresWriter
 from pcvos_cli.run.threads import BackgroundWriter
 
@@ -26,7 +26,7 @@ MAKERS: dict[str, Callable[[Path], MaskWriter]] = {
     "rle": lambda out: YoutubeVisWriter(
         out / "masks.json", SIZE, source="v", time_base=BASE, settings={}
     ),
-    "overlay": lambda out: OverlayWriter(out / "overlay.mp4", SIZE, fps=1 / BASE, time_base=BASE),
+    "overlay": lambda out: VideoWriter(out / "overlay.mp4", SIZE, fps=1 / BASE, time_base=BASE),
     "scores": lambda out: ScoresWriter(out / "scores"),
 }
 

@@ -16,7 +16,7 @@ from pycocotools import mask as coco_mask
 
 from model.errors import MaskError
 from pcvos_cli.convert.writers import YoutubeVisWriter
-from pcvos_cli.masks.overlay import OverlayWriter
+from pcvos_cli.masks.overlay import VideoWriter
 from pcvos_cli.masks.palette import voc_palette
 from pcvos_cli.masks.reference import read_reference, resize_nearest
 from pcvos_cli.masks.writers import FrameMasks, PaletteWriter
@@ -85,7 +85,7 @@ def test_overlay_times_are_the_sources(start: int, steps: list[int], base: Fract
     size = (16, 16)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "o.mp4"
-        writer = OverlayWriter(path, size, fps=Fraction(24), time_base=base)
+        writer = VideoWriter(path, size, fps=Fraction(24), time_base=base)
         for index, time in enumerate(pts):
             writer.write(frame(index, np.zeros(size, np.int32), time))
         writer.close()

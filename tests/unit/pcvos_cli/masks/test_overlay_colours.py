@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pcvos_cli.masks.drawing import draw_masks
-from pcvos_cli.masks.overlay import OverlayWriter
+from pcvos_cli.masks.overlay import VideoWriter
 from pcvos_cli.masks.writers import FrameMasks
 from pcvos_cli.video.reader import VideoSource
 from tests.support.videos import write_video
@@ -44,7 +44,7 @@ def scene(count: int = 3) -> list[NDArray[np.uint8]]:
 def test_an_overlay_is_the_source_with_its_masks(tmp_path: Path, given: dict[str, Any]) -> None:
     source = VideoSource(write_video(tmp_path / "v.mp4", scene(), options=NEAR_LOSSLESS, **given))
     size = (source.info.height, source.info.width)
-    writer = OverlayWriter(
+    writer = VideoWriter(
         tmp_path / "o.mp4", size, fps=source.info.fps, time_base=source.info.time_base
     )
     labels = np.zeros(size, np.int32)

@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 
 from model.errors import OutputError
 from pcvos_cli.convert.writers import YoutubeVisWriter
-from pcvos_cli.masks.overlay import OverlayWriter
+from pcvos_cli.masks.overlay import VideoWriter
 from pcvos_cli.masks.palette import bright_colour_of, voc_palette
 from pcvos_cli.masks.writers import FrameMasks, MaskWriter, PaletteWriter, ScoresWriter
 from pcvos_cli.video.reader import VideoSource
@@ -147,19 +147,19 @@ def test_rle_is_deterministic_and_abort_leaves_nothing(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "b.json"]
 
 
-def overlay_of(source: VideoSource, path: Path) -> OverlayWriter:
+def overlay_of(source: VideoSource, path: Path) -> VideoWriter:
     info = source.info
-    return OverlayWriter(
+    return VideoWriter(
         path, (info.height, info.width), fps=info.fps, time_base=info.time_base,
         source=info.path, rotation=info.rotation,
     )  # fmt: skip
 
 
-def plain_overlay(path: Path, size: tuple[int, int] = (48, 64)) -> OverlayWriter:
-    return OverlayWriter(path, size, fps=Fraction(25), time_base=Fraction(1, 25))
+def plain_overlay(path: Path, size: tuple[int, int] = (48, 64)) -> VideoWriter:
+    return VideoWriter(path, size, fps=Fraction(25), time_base=Fraction(1, 25))
 
 
-def write_overlay(source: VideoSource, path: Path) -> OverlayWriter:
+def write_overlay(source: VideoSource, path: Path) -> VideoWriter:
     writer = overlay_of(source, path)
     for picture in source:
         labels = np.zeros(picture.rgb.shape[:2], np.int32)
