@@ -50,7 +50,8 @@ def davis_videos(
         for kind in ("JPEGImages", "Annotations")
     )
     if split is None:
-        names = sorted(path.name for path in frame_root.iterdir() if path.is_dir())
+        folders = (path for path in frame_root.iterdir() if path.is_dir())
+        names = sorted(path.name for path in folders if not path.name.startswith("."))
     else:
         names = read_split(root, split)
     videos, problems = [], []
@@ -78,7 +79,7 @@ def read_split(root: Path, split: str) -> list[str]:
             hint=f"available: {', '.join(available)}" if available else "leave the split out",
         )
     names = set()
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8-sig").replace("\\", "/").splitlines():
         entry = line.split()[0] if line.strip() else ""
         if entry:
             names.add(Path(entry).parent.name if Path(entry).suffix else entry)

@@ -39,7 +39,7 @@ def youtube_vos_videos(root: Path, *, minimum: int = 7) -> tuple[list[MaskedVide
         )
     meta = folder / "meta.json"
     try:
-        names = sorted(json.loads(meta.read_text(encoding="utf-8"))["videos"])
+        names = sorted(json.loads(meta.read_bytes())["videos"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{meta}: not the meta.json of YouTube-VOS ({error})") from error
     videos, problems = [], []

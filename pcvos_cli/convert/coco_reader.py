@@ -66,7 +66,7 @@ def read_youtube_vis(path: Path) -> VideoRLE:
         MaskError: An object's id is unusable, or it has not one segmentation a frame.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a readable JSON ({error})") from error
     try:
@@ -100,13 +100,14 @@ def _names(video: dict[str, Any]) -> tuple[str, ...]:
     length = len(video["file_names"]) if "file_names" in video else int(video["length"])
     names = []
     for given in video.get("file_names", ()):
-        name = PurePosixPath(str(given)).name
+        name = PurePosixPath(str(given).replace("\\", "/")).name  # As Windows writes it.
         stem, dot, ending = name.rpartition(".")
         names.append(stem if dot and f".{ending.lower()}" in IMAGE_SUFFIXES else name)
     usable = all(name and "\0" not in name for name in names)
     if usable and len(names) == len(set(names)) == length:
         return tuple(names)
-    return tuple(f"{index:05d}" for index in range(length))
+    digits = max(5, len(str(length - 1)))
+    return tuple(f"{index:0{digits}d}" for index in range(length))
 
 
 def _add(path: Path, annotation: dict[str, Any], frames: int, tracks: dict[int, list[Any]]) -> None:

@@ -2,13 +2,14 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from model.errors import ConfigError, InputError, MaskError
 from pcvos_cli.masks.label_files import VOID, label_values, read_labels
+from pcvos_cli.run.output_folder import MASKS
 
 DatasetName = Literal["davis2017", "davis2016", "youtubevos", "folder"]
 FrameChoice = Literal["inner", "all"]
@@ -124,16 +125,23 @@ def prediction_folder(dataset: TruthDataset, sequence: TruthSequence, prediction
     """Return the folder that holds the predictions of a sequence.
 
     Usually ``<predictions>/<sequence>``; also ``predictions`` itself for a data set of one
-    folder, and an unpacked YouTube-VOS submission with its top folder ``Annotations``.
+    folder, and an unpacked YouTube-VOS submission with its top folder ``Annotations``. Each
+    may be a result folder of ``pcvos segment``, with the masks in ``masks``.
     """
     folder = predictions / sequence.name
     if dataset.name == "folder" and len(dataset.sequences) == 1 and not folder.is_dir():
-        return predictions
+        folder = predictions
     if dataset.name == "youtubevos" and not folder.is_dir():
         unpacked = predictions / "Annotations" / sequence.name
         if unpacked.is_dir():
-            return unpacked
-    return folder
+            folder = unpacked
+    return _masks_in(folder)
+
+
+def _masks_in(folder: Path) -> Path:
+    """Return a folder, or of a result folder of ``pcvos segment`` the one with the masks."""
+    inner = folder / MASKS
+    return inner if inner.is_dir() and not mask_stems(folder) else folder
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -143,7 +151,7 @@ def read_json(path: Path) -> dict[str, Any]:
         InputError: If the file is missing or holds something else.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not readable as JSON ({error})") from error
     if not isinstance(document, dict):
@@ -152,14 +160,19 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def mask_stems(folder: Path) -> tuple[str, ...]:
-    """Return the stems of the PNG files of a folder in natural order (9 before 10).
+    """Return the stems of the visible PNG files of a folder in natural order (9 before 10).
 
     Empty if there is no such folder.
     """
     if not folder.is_dir():
         return ()
-    stems = (path.stem for path in folder.iterdir() if path.suffix == ".png")
+    stems = (path.stem for path in _visible(folder) if path.suffix == ".png")
     return tuple(sorted(stems, key=_natural))
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    """Yield what is in a folder but for hidden files, such as macOS puts beside every file."""
+    return (path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def _natural(stem: str) -> list[str | int]:
@@ -177,7 +190,7 @@ def _davis(name: DatasetName, root: Path, split: str, frames: FrameChoice) -> Tr
             raise InputError(f"{masks}: no PNG masks, but {sequence} is listed in {split}.txt")
         folder = images / sequence if (images / sequence).is_dir() else None
         if folder is not None:
-            count = sum(path.suffix == ".jpg" for path in folder.iterdir())
+            count = sum(path.suffix == ".jpg" for path in _visible(folder))
             if count > len(stems):
                 raise InputError(
                     f"{masks}: {len(stems)} true masks for {count} frames; the labels of"
@@ -210,13 +223,16 @@ def _davis_list(name: DatasetName, root: Path, split: str) -> list[str]:
     files = [root / "ImageSets" / year / f"{split}.txt" for year in years]
     found = next((path for path in files if path.is_file()), None)
     if found is None:
-        lists = sorted({path.stem for file in files for path in file.parent.glob("*.txt")})
+        parents = [file.parent for file in files if file.parent.is_dir()]
+        lists = sorted(
+            {p.stem for parent in parents for p in _visible(parent) if p.suffix == ".txt"}
+        )
         raise InputError(
             f"{files[0]}: no such list of sequences",
             hint=f"--split can be {', '.join(lists)}" if lists else None,
         )
-    lines = [line.split() for line in found.read_text(encoding="utf-8").splitlines()]
-    words = [line[0] for line in lines if line]
+    text = found.read_text(encoding="utf-8-sig").replace("\\", "/")  # As Windows writes it.
+    words = [line.split()[0] for line in text.splitlines() if line.strip()]
     sequences = dict.fromkeys(Path(word).parent.name if "/" in word else word for word in words)
     if not sequences:
         raise InputError(f"{found}: lists no sequences")
@@ -225,13 +241,14 @@ def _davis_list(name: DatasetName, root: Path, split: str) -> list[str]:
 
 def _folders(root: Path) -> tuple[TruthSequence, ...]:
     """Return one sequence for each folder of masks at or below ``root``."""
-    folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
+    folders = [root, *sorted(path for path in _visible(root) if path.is_dir())]
     sequences = []
     for folder in folders:
-        stems = mask_stems(folder)
+        masks = _masks_in(folder)
+        stems = mask_stems(masks)
         if stems:
             sequences.append(
-                TruthSequence(folder.name, stems, folder, merged=_is_binary(folder, stems))
+                TruthSequence(folder.name, stems, masks, merged=_is_binary(masks, stems))
             )
             if folder == root:
                 break

@@ -156,7 +156,9 @@ def _claim(
 ) -> None:
     """Mark the folder as made with these settings, or refuse it."""
     path = output / SETTINGS
-    folders = [p for p in output.iterdir() if p.is_dir() and p.name != WORK]
+    folders = [
+        p for p in output.iterdir() if p.is_dir() and p.name != WORK and not p.name.startswith(".")
+    ]
     if folders and not makes_the_same(read_making(output), made_by):
         if not path.is_file():
             raise OutputError(

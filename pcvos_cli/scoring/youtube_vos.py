@@ -121,7 +121,7 @@ def _seen_categories(root: Path, split: str, seen: Path | None) -> tuple[frozens
     if seen.suffix == ".json":
         objects = [entry for video in _videos(seen).values() for entry in video.values()]
         return frozenset(name for name, _ in objects if name), str(seen)
-    lines = [line.strip() for line in seen.read_text(encoding="utf-8").splitlines()]
+    lines = [line.strip() for line in seen.read_text(encoding="utf-8-sig").splitlines()]
     return frozenset(line for line in lines if line), str(seen)
 
 

@@ -83,6 +83,7 @@ class VideoSource:
             time_base=time_base,
             has_audio=any(s.type == "audio" for s in container.streams),
             is_folder=False,
+            name_digits=max(5, len(str(_last_index(container, stream, fps)))),
         )
 
     @property
@@ -147,7 +148,7 @@ class VideoSource:
                         continue
                     yield Frame(
                         index=index,
-                        name=f"{index:05d}",
+                        name=self._info.frame_name(index),
                         pts=pts,
                         rgb=self.to_rgb(picture, to_rgb, faults),
                     )
@@ -348,6 +349,13 @@ def _is_short(container: InputContainer, stream: VideoStream, read: int, end: fl
     if ("matroska" in kind or kind == "flv") and container.duration:
         return end < container.duration / av.time_base - 0.5
     return False
+
+
+def _last_index(container: InputContainer, stream: VideoStream, fps: Fraction) -> int:
+    """Return the index of the last frame, or what the length says about it."""
+    if stream.frames:
+        return stream.frames - 1
+    return round((container.duration or 0) / av.time_base * fps)
 
 
 def _fraction(value: Any) -> Fraction | None:

@@ -63,12 +63,14 @@ class FrameFinder:
         if isinstance(source, FolderSource):
             self._names = [file.stem for file in image_files(source.info.path)]
             self.count = len(self._names)
+        elif not isinstance(source, VideoSource):
+            self.count = source.info.frame_count or 0
         else:
             self._use(_packet_timestamps(source) or self._decoded_timestamps())
 
     def name(self, index: int) -> str:
         """Return the name of a frame's outputs, as ``Frame.name``."""
-        return f"{index:05d}" if self._names is None else self._names[index]
+        return self.info.frame_name(index) if self._names is None else self._names[index]
 
     def rgb(self, index: int) -> NDArray[np.uint8]:
         """Return a frame, ``(H, W, 3)`` uint8, upright.

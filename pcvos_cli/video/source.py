@@ -30,6 +30,7 @@ class VideoInfo:
         is_folder: The source is a folder of images.
         value_range: Values of the images that are shown as black and as white, where that
             had to be chosen.
+        name_digits: Digits of the name of a video's frame.
     """
 
     path: Path
@@ -43,6 +44,11 @@ class VideoInfo:
     has_audio: bool
     is_folder: bool
     value_range: tuple[float, float] | None = None
+    name_digits: int = 5
+
+    def frame_name(self, index: int) -> str:
+        """Return the output name of a video's frame; names sort as the frames follow."""
+        return f"{index:0{self.name_digits}d}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,8 @@ class Frame:
 
     Attributes:
         index: 0-based position in the source.
-        name: Stem of its outputs: the file's stem for a folder, five digits for a video.
+        name: Stem of its outputs: the file's stem for a folder; for a video the index, in five
+            digits or as many as its last frame needs.
         pts: Presentation time in units of ``VideoInfo.time_base``.
         rgb: ``(H, W, 3)`` uint8, upright.
     """
@@ -127,8 +134,34 @@ def open_source(
         from pcvos_cli.video.folder import FolderSource
 
         return FolderSource(path, fps=fps, exclude=exclude, value_range=value_range)
+    if not path.is_file():
+        from pcvos_cli.video.refusals import no_file
+
+        raise no_file(path)
     if value_range is not None:
         raise ConfigError(f"--range is for folders of images, and {path} is none")
+    other = _picture_file(path)
+    if other is not None:
+        return other
     from pcvos_cli.video.reader import VideoSource
 
     return VideoSource(path)
+
+
+def _picture_file(path: Path) -> FrameSource | None:
+    """Open a file of several pictures of which FFmpeg shows none, or one; ``None`` for others."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError:
+        return None  # The reader says what is wrong.
+    if head[:4] == b"RIFF" and head[8:] == b"WEBP":
+        from pcvos_cli.video.webp import WebPSource, frame_durations
+
+        durations = frame_durations(path)
+        return WebPSource(path, durations) if durations else None
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        from pcvos_cli.video.refusals import refuse_pages
+
+        refuse_pages(path)
+    return None

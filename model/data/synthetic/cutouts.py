@@ -93,7 +93,9 @@ class SpriteCutouts:
         self.root = root
         self._cache = cache
         self.paths = sorted(
-            path for path in root.rglob("*") if path.suffix.lower() in _SPRITE_SUFFIXES
+            path
+            for path in root.rglob("*")
+            if path.suffix.lower() in _SPRITE_SUFFIXES and not path.name.startswith(".")
         )
         if not self.paths:
             raise InputError(f"{root}: no PNG or WebP images", hint="sprites need an alpha channel")
