@@ -4,14 +4,13 @@ import json
 import shlex
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.support.browser import Annotate, Frame, chromium, open_page, wait_until
 from tests.support.cli import pcvos, read_labels
@@ -69,7 +68,7 @@ def go_to(page: Page, index: int) -> None:
 
 
 def draw_the_first_mask(page: Page, out: Path) -> None:
-    """A box, and a minus click that is undone and done again."""
+    """A box, and a minus click that is undone before its answer, and done again."""
     frame = Frame(page, SIZE)
     rows, columns = np.nonzero(TRUTH)
     left, right, top, bottom = columns.min(), columns.max(), rows.min(), rows.max()
@@ -78,19 +77,23 @@ def draw_the_first_mask(page: Page, out: Path) -> None:
     boxed = reference(out, 0)
     assert overlap(boxed == 1) >= 0.8
     page.keyboard.press("x")
+    clicked: list[np.ndarray] = []
+
+    def undo_before_the_answer(route: Route) -> None:
+        answer = route.fetch()
+        clicked.append(reference(out, 0))
+        page.keyboard.press("Control+z")
+        route.fulfill(response=answer)
+
+    page.route("**/prompt", undo_before_the_answer)
     with page.expect_response("**/prompt"):
         frame.click(left + 8, top + 8)
-    clicked = reference(out, 0)
-    assert clicked[top + 8, left + 8] == 0
-    assert overlap(clicked == 1) >= 0.8
-    page.keyboard.press("Control+z")
+    page.unroute("**/prompt")
+    assert clicked[0][top + 8, left + 8] == 0
+    assert overlap(clicked[0] == 1) >= 0.8
     wait_until(lambda: np.array_equal(reference(out, 0), boxed), "undo")
-    for patience in (20, 20, 120):  # On a machine at load 15 a first press was once without effect.
-        page.keyboard.press("Control+Shift+z")
-        with suppress(AssertionError):
-            wait_until(lambda: np.array_equal(reference(out, 0), clicked), "redo", patience)
-            break
-    assert np.array_equal(reference(out, 0), clicked)
+    page.keyboard.press("Control+Shift+z")
+    wait_until(lambda: np.array_equal(reference(out, 0), clicked[0]), "redo")
     name = page.get_by_label("Name of object 1")
     name.fill("Bunny")
     name.press("Enter")

@@ -254,15 +254,15 @@ const app = {
     this.changed();
   },
 
-  undo() { this.step(this.past, this.future, "before", "wasReference", "known"); },
-  redo() { this.step(this.future, this.past, "after", "isReference", "asked"); },
+  undo() { this.step("past", "future", "before", "wasReference", "known"); },
+  redo() { this.step("future", "past", "after", "isReference", "asked"); },
 
   async step(from, to, which, reference, asked) {
     if (!this.mayEdit() || this.tools.busy) return;
-    await this.asked;
-    const entry = from.pop();
+    await this.asked; // A prompt that is under way drops the future: look at both afterwards.
+    const entry = this[from].pop();
     if (!entry) return;
-    to.push(entry);
+    this[to].push(entry);
     const labels = decodeRuns(entry[which].buffer, this.size);
     if (entry.key) {
       if (entry[asked]) this.prompts.set(entry.key, entry[asked]);
