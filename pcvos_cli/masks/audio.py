@@ -1,6 +1,6 @@
-"""The audio of a source, carried over into another file."""
+"""The audio of a source, and its subtitles, carried over into another file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -8,8 +8,13 @@ import av
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 
+from pcvos_cli.masks.tags import track_tags
+
 AAC_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000})
 """Samples a second that AAC can have, and players play."""
+
+MP4_AUDIO = frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"})
+"""Codecs of audio that players know in MP4; the muxer takes more, PCM and Vorbis among them."""
 
 ENCODER_NAMES = {"aac": "AAC", "libopus": "Opus"}
 
@@ -24,7 +29,8 @@ class AudioTracks:
         encoder: Of audio that the container cannot hold as it is.
         video: What the file is, in words.
         container: Its format, in words.
-        copied: Codecs that are copied; ``None`` for all that the container can hold.
+        copied: Codecs of audio that are copied; ``None`` for all that the container can hold.
+        subtitles: Subtitle tracks of the source that are copied.
 
     Attributes:
         delay: Seconds that are added to every timestamp.
@@ -40,6 +46,7 @@ class AudioTracks:
         video: str = "overlay",
         container: str = "MP4",
         copied: frozenset[str] | None = None,
+        subtitles: Sequence[Any] = (),
     ) -> None:
         self._out = out
         self._notes = notes
@@ -51,6 +58,12 @@ class AudioTracks:
         streams = [] if source is None else list(source.streams.audio)
         for stream in streams:
             self._add(stream)
+        for stream in subtitles:
+            self._tracks[stream.index] = out.add_stream_from_template(stream)
+            streams.append(stream)
+        for stream in streams:
+            if stream.index in self._tracks:
+                self._tracks[stream.index].metadata.update(track_tags(stream.metadata))
         self._packets: Iterator[Any] = iter(())
         if source is not None and self._tracks:
             self._packets = source.demux([streams[i] for i in range(len(streams))])
@@ -62,7 +75,7 @@ class AudioTracks:
             return
         name = stream.codec_context.name
         try:
-            if self._copied is not None and name not in self._copied:
+            if self._copied is not None and not {name, _kind(stream)} & self._copied:
                 raise ValueError(name)
             self._tracks[stream.index] = self._out.add_stream_from_template(stream)
         except (ValueError, FFmpegError):
@@ -123,6 +136,16 @@ class AudioTracks:
             self._notes.append(f"the audio ends early: {error.strerror}")
             return None
 
+    def _decoded(self, packet: Any) -> list[Any]:
+        """Return a packet's frames, none where it is damaged."""
+        try:
+            return list(packet.decode())
+        except FFmpegError:
+            note = "damaged audio is left out"
+            if note not in self._notes:
+                self._notes.append(note)
+            return []
+
     def _write(self, packet: Any) -> None:
         index = packet.stream.index  # stream_index is not set in the packet at the end
         track = self._tracks.get(index)
@@ -140,11 +163,16 @@ class AudioTracks:
                 packet.stream = track
                 self._out.mux(packet)
             return
-        for frame in packet.decode():
+        for frame in self._decoded(packet):
             for ready in resampler.resample(frame):
                 self._out.mux(track.encode(ready))
         if not packet.size:
             self._flush(index)
+
+
+def _kind(stream: Any) -> str:
+    """Return the codec's own name, not that of one of its decoders."""
+    return getattr(stream.codec_context.codec, "canonical_name", stream.codec_context.name)
 
 
 def _seconds(packet: Any) -> float:

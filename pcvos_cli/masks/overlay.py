@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from model.errors import OutputError
 from pcvos_cli.files import make_directory, output_errors, remove, temporary
-from pcvos_cli.masks.audio import AudioTracks
+from pcvos_cli.masks.audio import MP4_AUDIO, AudioTracks
 from pcvos_cli.masks.drawing import draw_masks
+from pcvos_cli.masks.tags import carried_subtitles, carry_tags
 from pcvos_cli.masks.writers import FrameMasks
 
 ENCODERS: dict[str, dict[str, str]] = {
@@ -62,7 +63,7 @@ class VideoForm:
     encoders: Mapping[str, dict[str, str]] = field(default_factory=lambda: ENCODERS)
     pix_fmt: str = "yuv420p"
     audio: str = "aac"
-    copied: frozenset[str] | None = None
+    copied: frozenset[str] | None = MP4_AUDIO
     even: bool = True
     options: Mapping[str, str] = field(default_factory=lambda: {"movflags": "+faststart"})
 
@@ -82,7 +83,8 @@ class VideoWriter:
 
     ``picture`` and ``form`` make other videos of it. Each frame is shown at the time of the
     source's frame, exactly (in WebM, to the millisecond). Audio streams are copied without
-    re-encoding where the container can hold them, else encoded. A frame of odd width or
+    re-encoding where players of the container know them, else encoded; title, languages,
+    timecode and subtitles are kept. A frame of odd width or
     height is padded to even, where the codec needs that, by repeating its last column or row.
 
     Args:
@@ -155,6 +157,11 @@ class VideoWriter:
             )
             self._source = None if source is None else _open_source(source)
             self._stream = self._add_video(self._out)
+            subtitles: list[Any] = []
+            if self._source is not None:
+                kinds: dict[str, Any] = {"whole": whole, "kind": form.kind}
+                self._notes += carry_tags(self._source, self._out, self._stream, **kinds)
+                subtitles = carried_subtitles(self._source, self._out, self._notes, **kinds)
             self._audio = AudioTracks(
                 self._source,
                 self._out,
@@ -163,6 +170,7 @@ class VideoWriter:
                 video=form.kind,
                 container=form.container_name,
                 copied=form.copied,
+                subtitles=subtitles,
             )
 
     @property

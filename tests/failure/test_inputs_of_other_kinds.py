@@ -102,7 +102,7 @@ def test_damaged_webp_is_told(tmp_path: Path) -> None:
     start = content.rindex(b"ANMF") + 32
     content[start : start + 200] = bytes(200)
     path.write_bytes(content)
-    with pytest.raises(InputError, match="a.webp"):
+    with pytest.raises(InputError, match=r"a\.webp"):
         list(open_source(path))
 
 
