@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import av
 import numpy as np
@@ -21,6 +21,9 @@ from pcvos_cli.video.faults import Clock, Faults, LostFrames
 from pcvos_cli.video.source import Frame, VideoInfo
 from pcvos_cli.video.truncation import frames_in_index, is_cut_off
 from pcvos_cli.video.upright import Turn
+
+if TYPE_CHECKING:
+    from pcvos_cli.video.hdr import ToneMap
 
 MAX_CORRUPT_RUN = 8
 """Undecodable packets in a row that are skipped; one more and the file is given up."""
@@ -66,6 +69,7 @@ class VideoSource:
             self._turn = Turn.of(first)
             self._coded_size = (first.height, first.width)
             self._info = self._describe(container, stream)
+            self._tone_map = _tone_map(first)
         self._faults = Faults()
 
     def _describe(self, container: InputContainer, stream: VideoStream) -> VideoInfo:
@@ -99,7 +103,8 @@ class VideoSource:
     @property
     def notes(self) -> list[str]:
         """How the video is understood; more once it has been decoded."""
-        return self._faults.remarks()
+        colours = [] if self._tone_map is None else [self._tone_map.note]
+        return colours + self._faults.remarks()
 
     @property
     def truncated(self) -> bool:
@@ -156,7 +161,7 @@ class VideoSource:
     def to_rgb(
         self, picture: av.VideoFrame, to_rgb: VideoReformatter, faults: Faults
     ) -> NDArray[np.uint8]:
-        """Convert to upright RGB, from the colour space and range that the frame declares."""
+        """Convert to upright RGB of BT.709, from what the frame declares of its colours."""
         height, width = self._coded_size
         if (picture.height, picture.width) != self._coded_size:
             faults.rescaled_frames += 1
@@ -164,10 +169,12 @@ class VideoSource:
             picture,
             width,
             height,
-            "rgb24",
+            "rgb24" if self._tone_map is None else self._tone_map.FORMAT,
             interpolation=Interpolation.BICUBIC,
             threads=SCALER_THREADS,
         )
+        if self._tone_map is not None:
+            converted = self._tone_map.apply(converted)
         rgb = cast(NDArray[np.uint8], converted.to_ndarray())
         if picture.format.name.startswith("gray") and picture.color_range == ColorRange.MPEG:
             rgb = _VIDEO_TO_FULL_RANGE[rgb]  # swscale copies grey and ignores its range
@@ -194,6 +201,23 @@ class VideoSource:
     ) -> None:
         self.close()
 
+
+def _tone_map(picture: av.VideoFrame) -> "ToneMap | None":
+    """Return what brings a video to BT.709; ``None`` where it is that, or like it."""
+    trc = int(getattr(picture, "color_trc", None) or 0)
+    primaries = int(getattr(picture, "color_primaries", None) or 0)
+    if trc not in _HDR and primaries not in _WIDE:
+        return None
+    from pcvos_cli.video.hdr import ToneMap
+
+    return ToneMap(trc, primaries)
+
+
+_HDR = frozenset({16, 18})
+"""Transfer functions of H.273 that ``hdr`` knows: PQ and HLG."""
+
+_WIDE = frozenset({9, 12})
+"""Primaries likewise: BT.2020 and Display P3."""
 
 _VIDEO_TO_FULL_RANGE = np.clip(
     np.rint((np.arange(256, dtype=np.float64) - 16) * 255 / 219), 0, 255
