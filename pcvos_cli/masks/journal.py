@@ -8,6 +8,7 @@ import contextlib
 import json
 import threading
 from array import array
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ class LabelJournal:
         self._path = path
         self._lock = threading.Lock()
         self._places = array("Q")  # By index: place of the frame's line, + 1; 0 is absent.
-        self.object_ids: set[int] = set()
+        self.frames_with: Counter[int] = Counter()  # Number of frames by object id.
         with output_errors(path):
             self._file: BinaryIO = path.open("r+b" if keep else "w+b")
             self._file.truncate(keep)
@@ -78,7 +79,12 @@ class LabelJournal:
     def _note(self, index: int, place: int, codes: dict[int, str]) -> None:
         self._places.extend([0] * (index + 1 - len(self._places)))
         self._places[index] = place + 1
-        self.object_ids.update(codes)
+        self.frames_with.update(codes.keys())
+
+    @property
+    def object_ids(self) -> set[int]:
+        """Ids that are on a frame."""
+        return set(self.frames_with)
 
     def __contains__(self, index: int) -> bool:
         """Whether the frame of this index is in the journal."""

@@ -41,6 +41,7 @@ from pcvos_cli.run.references import mask_files
 from pcvos_cli.run.report import Done, SegmentReport, make_report
 from pcvos_cli.run.resume import SavedRun
 from pcvos_cli.run.settings import SegmentSettings
+from pcvos_cli.run.small_objects import notes_on_lost
 from pcvos_cli.run.threads import BackgroundWriter, prefetch, queue_length
 from pcvos_cli.video.source import FrameSource, VideoInfo, open_source
 
@@ -241,8 +242,20 @@ def _segment(source: FrameSource, job: Job, saved: SavedRun, on_frames: OnFrames
     clock.seconds["total"] = time.perf_counter() - began
     clock.add(segmenter.stage_seconds)
     notes = [note for note in source.notes if note not in plan.notes]
+    notes += _lost_objects(job, journal, done.frames)
     notes += [note for w in writers.values() if isinstance(w, VideoWriter) for note in w.notes]
     return make_report(job, done, clock.seconds, segmenter.memory_frames, notes)
+
+
+def _lost_objects(job: Job, journal: LabelJournal, frames: int) -> list[str]:
+    plan, ended = job.plan, {object_id for object_id, _ in job.settings.until}
+    if frames <= len(plan.references):
+        return []
+    references = {
+        index: replace(reference, object_ids=tuple(set(reference.object_ids) - ended))
+        for index, reference in job.references.items()
+    }
+    return notes_on_lost(references, journal.frames_with, plan.working_size, plan.source_size)
 
 
 def _open_writers(job: Job, info: VideoInfo) -> dict[str, MaskWriter]:

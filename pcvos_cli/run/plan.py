@@ -20,6 +20,7 @@ from pcvos_cli.run.device import choose_device, device_name, start_engine
 from pcvos_cli.run.identity import run_identity
 from pcvos_cli.run.references import load_references
 from pcvos_cli.run.settings import SegmentSettings
+from pcvos_cli.run.small_objects import notes_on_small
 from pcvos_cli.video.frame_range import FrameRange, find_range
 from pcvos_cli.video.source import FrameSource
 from pcvos_cli.video.working_size import working_size
@@ -191,6 +192,7 @@ def prepare(
         notes=(
             *source.notes,
             *(f"{mask.path}: {note}" for mask in given for note in mask.notes),
+            *notes_on_small(references, size, (info.height, info.width)),
             *engine.notes,
         ),
     )

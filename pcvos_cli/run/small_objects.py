@@ -1,0 +1,69 @@
+"""Notes on objects that are too small for the size that the network works at."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from model.config import STRIDE
+from model.types import ReferenceMask
+
+Size = tuple[int, int]
+
+
+def notes_on_small(
+    references: Mapping[int, ReferenceMask], working_size: Size, source_size: Size
+) -> list[str]:
+    """Return a note for each object that has fewer pixels than a cell, and what would help.
+
+    Args:
+        references: At the working size, by frame index.
+        working_size: ``(height, width)``.
+        source_size: Of the video.
+    """
+    cell, short, longest = STRIDE**2, min(working_size), min(source_size)
+    notes, told = [], set()
+    for frame, reference in sorted(references.items()):
+        areas = np.bincount(
+            reference.labels.numpy().ravel(), minlength=max(reference.object_ids) + 1
+        )
+        for object_id in reference.object_ids:
+            area = int(areas[object_id])
+            if area >= cell or object_id in told or short >= longest:
+                continue
+            told.add(object_id)
+            wanted = -(-short * (cell / max(area, 1)) ** 0.5 // STRIDE) * STRIDE
+            size = "native" if wanted >= longest else f"{wanted:.0f}"
+            notes.append(
+                f"object {object_id} has {area} pixels on frame {frame} at {working_size[1]}x"
+                f"{working_size[0]}, less than a cell of the network ({STRIDE}x{STRIDE}), and may "
+                f"get lost: try --size {size}"
+            )
+    return notes
+
+
+def notes_on_lost(
+    references: Mapping[int, ReferenceMask],
+    frames_with: Mapping[int, int],
+    working_size: Size,
+    source_size: Size,
+) -> list[str]:
+    """Return a note for each object that is on no frame but those of its masks.
+
+    Args:
+        references: The run's, by frame index; on a later frame something could be.
+        frames_with: Number of frames that each object is on.
+        working_size: ``(height, width)``.
+        source_size: Of the video.
+    """
+    given: dict[int, list[int]] = {}
+    for frame, reference in sorted(references.items()):
+        for object_id in reference.object_ids:
+            given.setdefault(object_id, []).append(frame)
+    larger = min(working_size) < min(source_size)
+    advice = "try a larger --size" if larger else "--size is the video's own already"
+    return [
+        f"object {object_id} is on no frame besides its mask's ({', '.join(map(str, frames))}): if "
+        f"it is still there, it is too small or too faint; {advice}"
+        for object_id, frames in given.items()
+        if frames_with.get(object_id, 0) <= len(frames)
+    ]
