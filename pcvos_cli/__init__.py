@@ -8,13 +8,15 @@ The tree in the order in which the data flows::
     run/             segment_video: the whole flow, and the folder it writes to
     first_mask/      boxes and points -> a first mask
     convert/         masks from one format to another
+    batch/           many videos, on worker processes
     scoring/         J and F of masks against true ones
     benchmarking/    speed, memory, accuracy by setting
     doctor/          what is installed here
     files.py         files written whole, and errors in words
     weights_store.py the shipped weights and their manifest
 
-From Python, without the command line: files with ``segment_video``, frames of your own with
+From Python, without the command line: files with ``segment_video`` and
+``segment_many``, frames of your own with
 ``ClipSegmenter``; docs/how-to/python.md shows both::
 
     from pcvos_cli import ClipSegmenter, load_model, segment_video
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from model.inference.clips import iter_clips
     from model.inference.segmenter import ClipSegmenter
     from model.types import ReferenceMask
+    from pcvos_cli.batch.jobs import Job
+    from pcvos_cli.batch.run import segment_many
     from pcvos_cli.run.pipeline import segment_video
     from pcvos_cli.run.settings import SegmentSettings
     from pcvos_cli.weights_store import load_model
@@ -35,20 +39,24 @@ if TYPE_CHECKING:
 __all__ = [
     "ClipSegmenter",
     "InferenceConfig",
+    "Job",
     "ReferenceMask",
     "SegmentSettings",
     "iter_clips",
     "load_model",
+    "segment_many",
     "segment_video",
 ]
 
 _HOMES = {
     "ClipSegmenter": "model.inference.segmenter",
     "InferenceConfig": "model.config",
+    "Job": "pcvos_cli.batch.jobs",
     "ReferenceMask": "model.types",
     "SegmentSettings": "pcvos_cli.run.settings",
     "iter_clips": "model.inference.clips",
     "load_model": "pcvos_cli.weights_store",
+    "segment_many": "pcvos_cli.batch.run",
     "segment_video": "pcvos_cli.run.pipeline",
 }
 

@@ -14,6 +14,7 @@ import typer
 from model.errors import as_known
 from pcvos_cli import console, options
 from pcvos_cli.commands.annotate import annotate
+from pcvos_cli.commands.batch import batch
 from pcvos_cli.commands.benchmark import benchmark
 from pcvos_cli.commands.convert import convert
 from pcvos_cli.commands.doctor import doctor
@@ -103,6 +104,7 @@ def _build() -> typer.Typer:
     )
     root.callback()(_root)
     root.command("segment")(reported(segment))
+    root.command("batch")(reported(batch))
     root.command("mask")(reported(mask))
     root.command("annotate")(reported(annotate))
     root.command("convert")(reported(convert))

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -258,3 +258,21 @@ def training_progress() -> Iterator[TrainingProgress]:
                 bar.update(task, completed=step, description=text)
 
         yield _Bar()
+
+
+@contextmanager
+def live(render: Callable[[], Any]) -> Iterator[bool]:
+    """Draw what ``render`` returns, twice a second, while the block runs.
+
+    Yields:
+        Whether it is drawn: not where stderr is no terminal, and not when quiet.
+    """
+    console = _stderr()
+    if verbosity.quiet or not console.is_terminal:
+        yield False
+        return
+    from rich.live import Live
+
+    console.soft_wrap = False
+    with Live(get_renderable=render, console=console, refresh_per_second=2, transient=True):
+        yield True

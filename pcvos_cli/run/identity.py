@@ -54,8 +54,8 @@ def run_identity(
         masks.update(reference.labels.numpy().tobytes())
     return {
         "input": info.path.name,
-        "the input's content": _content(info.path),
-        "the background's content": [_content(path) for path in behind],
+        "the input's content": content_digest(info.path),
+        "the background's content": [content_digest(path) for path in behind],
         "the masks' content": masks.hexdigest()[:16],
         "fps": str(info.fps),
         **record,
@@ -63,6 +63,20 @@ def run_identity(
         "threads": threads or torch.get_num_threads(),
         **{f"version of {name}": number for name, number in package_versions().items()},
     }
+
+
+def content_digest(path: Path) -> str:
+    """Return a digest of a file, or of the images of a folder, by samples.
+
+    Raises:
+        InputError: The folder cannot be listed.
+        OSError: A file cannot be read.
+    """
+    content = hashlib.sha256()
+    for file in image_files(path) if path.is_dir() else [path]:
+        content.update(file.name.encode("utf-8", "surrogateescape"))
+        _sample(file, content)
+    return content.hexdigest()[:16]
 
 
 def identity_digest(identity: dict[str, Any]) -> str:
@@ -79,15 +93,6 @@ def package_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue  # OpenCV comes under several names.
     return found
-
-
-def _content(path: Path) -> str:
-    """Return a digest of a file, or of the images of a folder, by samples."""
-    content = hashlib.sha256()
-    for file in image_files(path) if path.is_dir() else [path]:
-        content.update(file.name.encode("utf-8", "surrogateescape"))
-        _sample(file, content)
-    return content.hexdigest()[:16]
 
 
 def _sample(path: Path, digest: "hashlib._Hash") -> None:

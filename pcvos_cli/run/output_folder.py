@@ -21,7 +21,7 @@ STATE = ".pcvos-resume"
 PROGRESS = f"{STATE}/progress.json"
 """Is there once something is finished."""
 
-_LOCK = ".pcvos.lock"
+LOCK = ".pcvos.lock"
 _PER_FRAME = {form.place: form.pattern for form in FORMATS.values() if form.pattern}
 _FILES = (
     *(form.place for form in FORMATS.values() if not form.pattern),
@@ -61,7 +61,7 @@ class OutputFolder:
         self._inputs = inputs
         from filelock import FileLock  # Not at the top: `pcvos --help` comes by here.
 
-        self._lock = FileLock(path / _LOCK, timeout=0)
+        self._lock = FileLock(path / LOCK, timeout=0)
         self._created: list[Path] = []
 
     def __enter__(self) -> Self:

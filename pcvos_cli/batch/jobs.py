@@ -1,0 +1,308 @@
+"""JOBS -> the videos of a batch, with their masks. Free of torch.
+
+A folder is searched for videos, and for folders of images, that have their masks beside them;
+a CSV or JSON Lines file has a row a video.
+"""
+
+import csv
+import json
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from model.errors import ConfigError, InputError
+from pcvos_cli.batch.engine import Fault
+from pcvos_cli.run.output_folder import REPORT
+from pcvos_cli.run.settings import SegmentSettings
+from pcvos_cli.video.folder import image_files, natural_key
+
+VIDEO_SUFFIXES = frozenset(
+    f".{ending}"
+    for ending in (
+        *("mp4", "mov", "m4v", "mkv", "webm", "avi", "mpg", "mpeg", "mts", "m2ts", "ts", "mxf"),
+        *("wmv", "flv", "ogv", "3gp", "y4m"),
+    )
+)
+"""Files of a folder that are videos; upper case counts too, hidden files never."""
+
+LEDGER = "batch.jsonl"
+"""Marks the output folder of a batch."""
+
+_VIDEO, _MASK, _BOX, _CLICK, _OUTPUT = COLUMNS = ("video", "mask", "box", "click", "output")
+_BETWEEN_MASKS = ";"
+_NO_MASK_CODE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A video of a batch.
+
+    Attributes:
+        source: The video, or a folder of images.
+        masks: As ``segment_video`` takes them.
+        name: Its folder inside the batch's output, with ``/`` between the parts; empty for the
+            video's own name.
+        settings: How to segment it; ``None`` for the batch's settings.
+        boxes: In place of masks: boxes as ``--box`` takes them.
+        clicks: Likewise, as ``--click`` takes them.
+        options: Further columns of its row, by the option's name, as they are written there.
+        fault: Why it cannot be run, or ``None``.
+    """
+
+    source: Path
+    masks: tuple[str, ...] = ()
+    name: str = ""
+    settings: SegmentSettings | None = None
+    boxes: tuple[str, ...] = ()
+    clicks: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+    fault: Fault | None = None
+
+
+def read_jobs(path: Path, options: Collection[str], out: Path) -> list[Job]:
+    """Read JOBS.
+
+    Args:
+        path: A folder, or a file that ends in ``.csv`` or ``.jsonl``.
+        options: Names of options that may be columns.
+        out: The batch's output folder, which is not searched.
+
+    Returns:
+        The jobs, each with a name of its own.
+
+    Raises:
+        ConfigError: A column is unknown, or two jobs would write to one folder.
+        InputError: JOBS is missing, is no such file, or has no video.
+    """
+    if path.is_dir():
+        jobs = _search(path, out)
+    elif path.suffix.lower() == ".csv":
+        jobs = _named([_job(path, *row, options) for row in _csv_rows(path)])
+    elif path.suffix.lower() in (".jsonl", ".ndjson"):
+        jobs = _named([_job(path, *row, options) for row in _json_rows(path)])
+    else:
+        raise InputError(
+            f"{path}: {'no list of jobs' if path.exists() else 'not found'}",
+            hint="give a folder of videos with their masks, or a file .csv or .jsonl",
+        )
+    if not jobs:
+        raise InputError(
+            f"{path}: holds no video",
+            hint="a video clip.mp4 has its mask in clip.png, or its masks in clip_masks/",
+        )
+    return jobs
+
+
+def check_names(jobs: Sequence[Job]) -> None:
+    """Refuse names by which a job would write outside the batch's folder, or into another's.
+
+    Raises:
+        ConfigError: Naming both.
+    """
+    taken: dict[str, Path] = {}
+    for job in jobs:
+        parts = PurePosixPath(job.name).parts
+        if not parts or job.name.startswith("/") or any(part.startswith(".") for part in parts):
+            raise ConfigError(
+                f"{job.source}: its output {job.name!r} is no folder inside the batch's",
+                hint="give a name, or names with / between, that do not begin with a dot",
+            )
+        if job.name in taken:
+            raise ConfigError(
+                f"{job.source} and {taken[job.name]} would both be written to {job.name}",
+                hint="give them an output each, in a column of that name",
+            )
+        taken[job.name] = job.source
+    for name, source in taken.items():
+        for parent in map(str, PurePosixPath(name).parents):
+            if parent in taken:
+                raise ConfigError(
+                    f"{source} would be written to {name}, inside the folder of {taken[parent]}",
+                    hint="give them an output each, in a column of that name",
+                )
+
+
+def _named(jobs: list[Job]) -> list[Job]:
+    """Give a name to each that has none: that of the video, with its ending if need be."""
+    stems = Counter(_stem(job.source) for job in jobs if not job.name)
+    return [
+        job
+        if job.name
+        else replace(
+            job, name=job.source.name if stems[_stem(job.source)] > 1 else _stem(job.source)
+        )
+        for job in jobs
+    ]
+
+
+def default_names(jobs: Sequence[Job]) -> list[Job]:
+    """Return the jobs with names, as they get in a list without a column for them.
+
+    Raises:
+        ConfigError: As ``check_names``.
+    """
+    named = _named(list(jobs))
+    check_names(named)
+    return named
+
+
+def _stem(source: Path) -> str:
+    return source.name if source.is_dir() or source.suffix == "" else source.stem
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            for row in reader:
+                if None in row:
+                    raise InputError(f"{path}: line {reader.line_num} has more cells than columns")
+                yield reader.line_num, {k: v for k, v in row.items() if v not in (None, "")}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a readable CSV file ({error})") from error
+
+
+def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise InputError(f"{path}: line {number} is no JSON object")
+                yield number, {k: v for k, v in row.items() if v is not None}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable JSON Lines file ({error})") from error
+
+
+def _job(path: Path, line: int, row: dict[str, Any], options: Collection[str]) -> Job:
+    row = {str(name).strip().replace("-", "_"): value for name, value in row.items()}
+    for name in row:
+        if name not in COLUMNS and name not in options:
+            raise ConfigError(
+                f"{path}: line {line}: there is no column {name!r}",
+                hint=f"columns are {', '.join(COLUMNS)}, and of the options of pcvos segment "
+                f"{', '.join(sorted(options))}",
+            )
+    if _VIDEO not in row:
+        raise InputError(f"{path}: line {line} names no {_VIDEO}")
+    masks = [_beside(path, value) for value in _values(row.pop(_MASK, ()))]
+    boxes, clicks = _values(row.pop(_BOX, ())), _values(row.pop(_CLICK, ()))
+    fault = None
+    if bool(masks) == bool(boxes or clicks):
+        fault = Fault(f"{path}: line {line} must have a mask, or boxes and clicks", None, 2)
+    return Job(
+        source=path.parent / str(row.pop(_VIDEO)),
+        masks=tuple(masks),
+        name=str(row.pop(_OUTPUT, "")).replace(os.sep, "/").rstrip("/"),
+        boxes=boxes,
+        clicks=clicks,
+        options=row,
+        fault=fault,
+    )
+
+
+def _values(cell: Any) -> tuple[str, ...]:
+    """Return the values of a cell that may hold several."""
+    if isinstance(cell, str):
+        return tuple(value.strip() for value in cell.split(_BETWEEN_MASKS) if value.strip())
+    return tuple(map(str, cell if isinstance(cell, (list, tuple)) else (cell,)))
+
+
+def _beside(file: Path, value: str) -> str:
+    """Return a value of ``--mask`` with its path relative to the list's folder."""
+    folder = file.parent
+    frame, equals, rest = value.partition("=")
+    if equals and not (folder / value).exists():
+        return f"{frame}={folder / rest}"
+    return str(folder / value)
+
+
+def _search(folder: Path, out: Path) -> list[Job]:
+    """Find videos and folders of images with their masks, in natural order."""
+    if (folder / "JPEGImages").is_dir() and (folder / "Annotations").is_dir():
+        return _dataset(folder)
+    found: list[Job] = []
+    for place in _folders(folder, out.resolve()):
+        for entry in sorted(place.iterdir(), key=natural_key):
+            is_video = entry.suffix.lower() in VIDEO_SUFFIXES and entry.is_file()
+            if entry.name.startswith(".") or not (is_video or entry.is_dir()):
+                continue
+            mask = _mask_of(entry)
+            if mask is None and not is_video:
+                continue  # Any folder.
+            name = entry.relative_to(folder).with_suffix("" if is_video else entry.suffix)
+            found.append(_found(entry, mask, name.as_posix()))
+    counts = Counter(job.name for job in found)
+    return [
+        replace(job, name=job.source.relative_to(folder).as_posix())
+        if counts[job.name] > 1
+        else job
+        for job in found
+    ]
+
+
+def _found(source: Path, mask: Path | None, name: str) -> Job:
+    if mask is not None:
+        return Job(source, (str(mask),), name)
+    expected = source.with_name(f"{source.stem}.png"), source.with_name(f"{source.stem}_masks")
+    fault = Fault(
+        f"{source}: has no mask",
+        f"add {expected[0].name} (of its first frame), or {expected[1].name}/ with masks named "
+        "by frame",
+        _NO_MASK_CODE,
+    )
+    return Job(source, (), name, fault=fault)
+
+
+def _folders(top: Path, out: Path) -> Iterator[Path]:
+    """Yield a folder and those inside, but for results, masks and images of a video."""
+    yield top
+    for folder in sorted((p for p in top.iterdir() if p.is_dir()), key=natural_key):
+        if folder.name.startswith(".") or folder.resolve() == out:
+            continue
+        if (folder / REPORT).exists() or (folder / LEDGER).exists():
+            continue
+        if _mask_of(folder) is not None or folder.name.endswith("_masks"):
+            continue
+        yield from _folders(folder, out)
+
+
+def _mask_of(source: Path) -> Path | None:
+    """Return ``clip.png`` or ``clip_masks/`` beside a video or a folder of images."""
+    stem = source.name if source.is_dir() else source.stem
+    picture, folder = source.with_name(f"{stem}.png"), source.with_name(f"{stem}_masks")
+    if picture.is_file():
+        return picture
+    # pcvos segment calls its results so, too; those are in folders inside.
+    return folder if folder.is_dir() and image_files(folder) else None
+
+
+def _dataset(folder: Path) -> list[Job]:
+    """Find the sequences of DAVIS or YouTube-VOS: ``JPEGImages/[480p/]bear`` and its masks.
+
+    Where every frame has a mask (DAVIS), the first one counts, as in its benchmark; else all.
+    """
+    images, masks = folder / "JPEGImages", folder / "Annotations"
+    if not any(image_files(place) for place in images.iterdir() if place.is_dir()):
+        sizes = sorted(p.name for p in images.iterdir() if (masks / p.name).is_dir())
+        if not sizes:
+            return []
+        size = "480p" if "480p" in sizes else sizes[0]
+        images, masks = images / size, masks / size
+    found = []
+    for sequence in sorted((p for p in images.iterdir() if p.is_dir()), key=natural_key):
+        frames = image_files(sequence)
+        if not frames:
+            continue
+        given = masks / sequence.name
+        stated = image_files(given) if given.is_dir() else []
+        mask: Path | None = given if stated else None
+        if len(stated) >= len(frames):
+            mask = stated[0]
+        found.append(_found(sequence, mask, sequence.name))
+    return found

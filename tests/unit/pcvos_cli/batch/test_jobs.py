@@ -1,0 +1,142 @@
+"""JOBS: folders and lists of videos."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from model.errors import ConfigError, InputError
+from pcvos_cli.batch.jobs import Job, check_names, default_names, read_jobs
+
+OPTIONS = {"interval", "top_k", "backward"}
+
+
+def make(folder: Path, *files: str) -> None:
+    for name in files:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+
+def found(jobs: Path) -> dict[str, tuple[str, ...]]:
+    """Return the masks of each job by its name, relative to JOBS."""
+    return {
+        job.name: tuple(str(Path(mask).relative_to(jobs)) for mask in job.masks)
+        for job in read_jobs(jobs, OPTIONS, jobs / "out")
+    }
+
+
+def test_a_folder_gives_videos_with_the_masks_beside_them(tmp_path: Path) -> None:
+    make(tmp_path, "clip10.mp4", "clip10.png", "clip2.MOV", "clip2_masks/00000.png")
+    make(tmp_path, "day 1/frames/0.jpg", "day 1/frames.png", "day 1/x/y.mkv", "day 1/x/y.png")
+    make(tmp_path, "notes.txt", ".hidden.mp4", "out/z.mp4", "other/0.jpg")
+    assert found(tmp_path) == {
+        "clip2": ("clip2_masks",),
+        "clip10": ("clip10.png",),
+        "day 1/frames": ("day 1/frames.png",),
+        "day 1/x/y": ("day 1/x/y.png",),
+    }
+
+
+def test_a_video_without_a_mask_is_a_job_that_fails(tmp_path: Path) -> None:
+    make(tmp_path, "a.mp4")
+    (job,) = read_jobs(tmp_path, OPTIONS, tmp_path / "out")
+    assert job.fault is not None
+    assert job.fault.exit_code == 3
+    assert "a.png" in (job.fault.hint or "")
+
+
+def test_results_of_earlier_runs_are_no_jobs(tmp_path: Path) -> None:
+    """``pcvos segment clip.mp4`` writes to clip_masks, with an overlay inside."""
+    make(tmp_path, "clip.mp4", "clip.png", "clip_masks/overlay.mp4", "clip_masks/run.json")
+    make(tmp_path, "old/batch.jsonl", "old/x/overlay.mp4", "b/run.json", "b/overlay.mp4")
+    assert found(tmp_path) == {"clip": ("clip.png",)}
+
+
+def test_videos_of_one_name_keep_their_endings(tmp_path: Path) -> None:
+    make(tmp_path, "a.mp4", "a.mov", "a.png")
+    assert set(found(tmp_path)) == {"a.mp4", "a.mov"}
+
+
+def test_davis_gives_the_first_mask_and_youtube_vos_all(tmp_path: Path) -> None:
+    for stem in ("00000", "00001"):
+        make(tmp_path / "davis", f"JPEGImages/480p/bear/{stem}.jpg")
+        make(tmp_path / "davis", f"Annotations/480p/bear/{stem}.png")
+        make(tmp_path / "vos", f"JPEGImages/ab12/{stem}.jpg", f"JPEGImages/none/{stem}.jpg")
+    make(tmp_path / "vos", "Annotations/ab12/00001.png")
+    assert found(tmp_path / "davis") == {"bear": ("Annotations/480p/bear/00000.png",)}
+    assert found(tmp_path / "vos") == {"ab12": ("Annotations/ab12",), "none": ()}
+
+
+def test_a_csv_is_read_relative_to_itself(tmp_path: Path) -> None:
+    make(tmp_path, "v/a.mp4", "v/a.png", "v/b.png")
+    text = (
+        "\ufeffvideo,mask,interval,top-k,output,box\n"
+        "v/a.mp4,v/a.png; 5=v/b.png,7,,x/first,\n"
+        'v/a.mp4,,,20,,"1,2,3,4;5,6,7,8:2"\n'
+    )
+    (tmp_path / "jobs.csv").write_text(text, encoding="utf-8")
+    first, second = read_jobs(tmp_path / "jobs.csv", OPTIONS, tmp_path / "out")
+    assert first.source == tmp_path / "v/a.mp4"
+    assert first.masks == (str(tmp_path / "v/a.png"), f"5={tmp_path / 'v/b.png'}")
+    assert (first.name, first.options) == ("x/first", {"interval": "7"})
+    assert (second.name, second.options) == ("a", {"top_k": "20"})
+    assert second.boxes == ("1,2,3,4", "5,6,7,8:2")
+    assert first.fault is None
+    assert second.fault is None
+
+
+def test_a_json_lines_file_may_list_masks(tmp_path: Path) -> None:
+    rows = [{"video": "a.mp4", "mask": ["a.png", "b.png"], "backward": True}, {"video": "b.mp4"}]
+    path = tmp_path / "jobs.jsonl"
+    path.write_text("\n\n".join(map(json.dumps, rows)))
+    first, second = read_jobs(path, OPTIONS, tmp_path / "out")
+    assert first.masks == (str(tmp_path / "a.png"), str(tmp_path / "b.png"))
+    assert first.options == {"backward": True}
+    assert second.fault is not None
+    assert second.fault.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "error", "words"),
+    [
+        ("a.csv", "video,masks\na.mp4,a.png\n", ConfigError, "line 2: there is no column 'masks'"),
+        ("a.csv", "mask\na.png\n", InputError, "line 2 names no video"),
+        ("a.csv", "video,mask\na,b,c\n", InputError, "more cells"),
+        ("a.csv", "video,mask\n", InputError, "no video"),
+        ("a.csv", b"video\n\xff.mp4\n", InputError, "not a readable CSV"),
+        ("a.jsonl", "{", InputError, "not a readable JSON"),
+        ("a.jsonl", "[1]", InputError, "line 1 is no JSON object"),
+        ("a.txt", "", InputError, "no list of jobs"),
+        ("a.csv", None, InputError, "not a readable CSV"),
+        ("a", None, InputError, "not found"),
+    ],
+)
+def test_what_is_wrong_with_a_list_is_said(
+    name: str, text: str | bytes | None, error: type[Exception], words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(error, match=words):
+        read_jobs(path, OPTIONS, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["a", "a"], "would both be written to a"),
+        (["a", "a/b"], "inside the folder of"),
+        (["../a"], "no folder inside"),
+        (["/a"], "no folder inside"),
+        (["a/.unfinished"], "no folder inside"),
+    ],
+)
+def test_jobs_do_not_write_into_each_other(names: list[str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        check_names([Job(Path("v.mp4"), name=name) for name in names])
+
+
+def test_two_rows_of_one_video_need_outputs() -> None:
+    with pytest.raises(ConfigError, match=r"both be written to v\.mp4"):
+        default_names([Job(Path("v.mp4")), Job(Path("v.mp4"))])
