@@ -227,19 +227,32 @@ def parse_formats(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in chosen)
 
 
-def parse_until(texts: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """Read ``--until``: an object's id, and the index of the last frame that shows it.
+def parse_end_objects(
+    texts: Sequence[str], until: Sequence[str] = ()
+) -> tuple[tuple[int, str], ...]:
+    """Read ``--end-object``: an object's id, and the first frame without it.
+
+    Args:
+        texts: ``ID@FRAME``.
+        until: ``ID=FRAME`` of the older ``--until``, whose frame, an index, still shows it.
 
     Raises:
         BadParameter: If one is no such pair.
     """
     pairs = []
     for text in texts:
+        object_id, _, frame = text.partition("@")
+        if not (object_id.isascii() and object_id.isdigit() and frame):
+            raise typer.BadParameter(
+                f"{text!r}: give ID@FRAME, as 2@120", param_hint="--end-object"
+            )
+        pairs.append((int(object_id), frame))
+    for text in until:
         object_id, _, frame = text.partition("=")
         if not all(part.isascii() and part.isdigit() for part in (object_id, frame)):
             raise typer.BadParameter(f"{text!r}: give ID=FRAME, as 2=120", param_hint="--until")
-        pairs.append((int(object_id), int(frame)))
-    return tuple(sorted(set(pairs)))
+        pairs.append((int(object_id), str(int(frame) + 1)))
+    return tuple(dict.fromkeys(pairs))
 
 
 def _positive(text: str, option: str, word: str) -> int:

@@ -21,7 +21,7 @@ def iter_clips(
     start: int = 0,
     continued: bool = False,
     pixels: Callable[[Any], NDArray[np.uint8] | Tensor] | None = None,
-    until: Iterable[tuple[int, int]] = (),
+    ends: Iterable[tuple[int, int]] = (),
 ) -> Iterator[Clip]:
     """Group frames into the clips between memory updates.
 
@@ -39,8 +39,8 @@ def iter_clips(
         continued: The clips before ``start`` were made earlier, and a clip begins there.
         pixels: Takes such pixels from an item of ``frames``, where the items are anything
             else. The items themselves come with the clip, as its ``sources``.
-        until: Pairs of an object's id and the last frame on which it is present; it comes
-            back with a later reference mask that lists it.
+        ends: Pairs of an object's id and the first frame on which it is absent; it comes back
+            with a reference mask of that or a later frame that lists it.
 
     Yields:
         Clips. Their frames share the memory of what was read.
@@ -53,14 +53,14 @@ def iter_clips(
         raise ValueError(f"frame {start} has no reference mask to start from")
     if interval < 1:
         raise ValueError(f"interval must be at least 1, got {interval}")
-    until = tuple(until)
+    ends = tuple(ends)
     pending: list[tuple[Tensor, Any]] = []
     first = start
     size: tuple[int, ...] | None = None
     ready: tuple[int, list[tuple[Tensor, Any]]] | None = None
     for index, item in enumerate(frames, start=start):
         if ready is not None:
-            yield _clip(*ready, references, interval, until, final=False)
+            yield _clip(*ready, references, interval, ends, final=False)
             ready = None
         rgb = _pixels(item if pixels is None else pixels(item), index, references.get(index), size)
         pending.append((rgb, item))
@@ -70,9 +70,9 @@ def iter_clips(
             ready = (first, pending)
             first, pending = index + 1, []
     if ready is not None:
-        yield _clip(*ready, references, interval, until, final=True)
+        yield _clip(*ready, references, interval, ends, final=True)
     elif pending:
-        yield _clip(first, pending, references, interval, until, final=True)
+        yield _clip(first, pending, references, interval, ends, final=True)
 
 
 def _pixels(
@@ -104,7 +104,7 @@ def _clip(
     pending: list[tuple[Tensor, Any]],
     references: Mapping[int, ReferenceMask],
     interval: int,
-    until: Iterable[tuple[int, int]],
+    ends: Iterable[tuple[int, int]],
     *,
     final: bool,
 ) -> Clip:
@@ -117,7 +117,7 @@ def _clip(
         reference=references.get(start + len(frames) - 1),
         due=len(frames) == interval,
         final=final,
-        gone=_gone(start, start + len(frames), references, until),
+        gone=_gone(start, start + len(frames), references, ends),
     )
 
 
@@ -125,18 +125,18 @@ def _gone(
     start: int,
     end: int,
     references: Mapping[int, ReferenceMask],
-    until: Iterable[tuple[int, int]],
+    ends: Iterable[tuple[int, int]],
 ) -> dict[int, int]:
     """Return from which frame on each object is absent in a clip of frames ``start`` to ``end``.
 
     A reference mask on the clip's own last frame overrules that by itself.
     """
     gone: dict[int, int] = {}
-    for object_id, last in until:
+    for object_id, absent in ends:
         back = any(
-            last < frame < start and object_id in mask.object_ids
+            absent <= frame < start and object_id in mask.object_ids
             for frame, mask in references.items()
         )
-        if last + 1 < end and not back:
-            gone[object_id] = max(start, min(last + 1, gone.get(object_id, end)))
+        if absent < end and not back:
+            gone[object_id] = max(start, min(absent, gone.get(object_id, end)))
     return gone

@@ -103,8 +103,8 @@ class Choices:
             raise ConfigError(f"model {self.model!r}: choose one of {', '.join(PRESETS)}")
         self.for_segment()
 
-    def for_segment(self, until: tuple[tuple[int, int], ...] = ()) -> SegmentSettings:
-        """Return the settings of ``segment_video``; ``until`` as there."""
+    def for_segment(self, ends: tuple[tuple[int, int], ...] = ()) -> SegmentSettings:
+        """Return the settings of ``segment_video``; ``ends`` are its ``end_objects``."""
         plain = SegmentSettings()
         return replace(
             plain,
@@ -113,7 +113,7 @@ class Choices:
             model=self.model,
             formats=self.formats,
             backward=self.backward,
-            until=until,
+            end_objects=ends,
         )
 
 
@@ -196,7 +196,7 @@ class Project:
     def settings(self) -> SegmentSettings:
         """All that ``segment_video`` needs to know beside the references."""
         listed = {i for ids in self.references.values() for i in ids}
-        ends = ((item.id, end) for item in self._saved.objects for end in item.ends)
+        ends = ((item.id, end + 1) for item in self._saved.objects for end in item.ends)
         return self.choices.for_segment(tuple(sorted(e for e in ends if e[0] in listed)))
 
     def choose(self, **values: Any) -> None:

@@ -93,7 +93,7 @@ class Propagation:
                 interval=job.settings.inference.interval,
                 start=begin,
                 continued=kept is not None,
-                until=job.settings.until,
+                ends=job.ends,
             )
             for clip in clips:
                 for prediction in segmenter.segment_frames(clip):
@@ -158,7 +158,7 @@ class Propagation:
     def _history(self, frame: int, job: Job) -> str:
         """Return a digest of all that the memory before a frame is made from."""
         settings = job.settings
-        ends = [pair for pair in settings.until if pair[1] < frame - 1]
+        ends = [pair for pair in job.ends if pair[1] < frame]
         made_with = (settings.inference.interval, settings.size, settings.model, ends)
         digest = hashlib.sha256(repr(made_with).encode())
         for index, reference in sorted(job.references.items()):

@@ -106,7 +106,7 @@ class Session:
             *("--size", "native" if choices.size is None else str(choices.size)),
             *("--model", choices.model),
             *(["--backward"] if choices.backward else []),
-            *(word for i, end in project.settings.until for word in ("--until", f"{i}={end}")),
+            *(f"--end-object={i}@{frame}" for i, frame in project.settings.end_objects),
             "--overwrite",
         ]
         return shlex.join(words)

@@ -132,15 +132,17 @@ def segment(
         bool,
         typer.Option("--backward", help="Also segment the frames before the first mask."),
     ] = SETTINGS.backward,
-    until: Annotated[
+    end_object: Annotated[
         list[str] | None,
         typer.Option(
-            "--until",
-            metavar="ID=FRAME",
-            help="Object ID is gone after frame FRAME (index, repeatable); a later mask that "
-            "lists it brings it back.",
+            "--end-object",
+            metavar="ID@FRAME",
+            help="Object ID is absent from frame FRAME on (repeatable); a later mask that lists "
+            "it brings it back.",
         ),
     ] = None,
+    # The same by the last frame that shows the object: the name of version 0.2.
+    until: Annotated[list[str] | None, typer.Option("--until", hidden=True)] = None,
     resize_mask: Annotated[
         bool,
         typer.Option("--resize-mask", help="Scale masks that have another size than the video."),
@@ -222,7 +224,7 @@ def settings_of(values: Mapping[str, Any]) -> SegmentSettings:
             [*(values["formats"] or SETTINGS.formats), *(["composite"] if behind else [])]
         ),
         background=behind,
-        until=options.parse_until(values["until"] or []),
+        end_objects=options.parse_end_objects(values["end_object"] or [], values["until"] or []),
         fps=options.parse_fps(values["fps"]),
         value_range=options.parse_range(values.get("value_range")),
         **{

@@ -77,7 +77,8 @@ def read_reference(
     if not object_ids:
         raise MaskError(
             f"{path}: the mask of frame {frame_index} has no object (every pixel is 0 or void)",
-            hint="paint each object with its own value from 1 on",
+            hint="paint each object with its own value from 1 on; an object that is gone is ended "
+            f"with --end-object ID@{frame_index}",
         )
     if labels.shape != size:
         as_stored = coded_size not in (None, size) and _is_turned(labels.shape, size)

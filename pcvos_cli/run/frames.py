@@ -179,7 +179,7 @@ def clips_of(
         start=start,
         continued=continued,
         pixels=lambda item: item.pixels,
-        until=job.settings.until,
+        ends=job.ends,
     )
 
 

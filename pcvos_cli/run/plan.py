@@ -1,6 +1,6 @@
 """Everything a run needs before its first frame: checked here, so that it fails early."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from pcvos_cli.run.identity import run_identity
 from pcvos_cli.run.references import load_references
 from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.run.small_objects import notes_on_small
-from pcvos_cli.video.frame_range import FrameRange, find_range
+from pcvos_cli.video.frame_range import FrameRange, find_range, frame_index
 from pcvos_cli.video.source import FrameSource
 from pcvos_cli.video.working_size import working_size
 from pcvos_cli.weights_store import resolve_weights
@@ -92,6 +92,7 @@ class Job:
         inputs: Files and folders that the run reads.
         record: The settings as JSON-able values, with the weights' name and SHA-256.
         identity: All that decides the results, as ``run_identity`` returns it.
+        ends: Pairs of an object's id and the index of the first frame without it.
     """
 
     plan: RunPlan
@@ -103,6 +104,7 @@ class Job:
     inputs: tuple[Path, ...]
     record: dict[str, Any]
     identity: dict[str, Any]
+    ends: tuple[tuple[int, int], ...]
 
 
 def prepare(
@@ -143,12 +145,9 @@ def prepare(
     object_ids = tuple(sorted({i for mask in references.values() for i in mask.object_ids}))
     if "png" in settings.formats:
         _check_palette(given)
-    for object_id, _ in settings.until:
-        if object_id not in object_ids:
-            raise ConfigError(
-                f"--until: no reference mask has object {object_id}",
-                hint=f"the objects are {', '.join(map(str, object_ids))}",
-            )
+    ends = tuple(
+        _find_end(object_id, frame, references, source) for object_id, frame in settings.end_objects
+    )
     end = frames.end(info.frame_count)
     clips, memory_frames = count_clips(
         min(references), end, references, settings.inference.interval
@@ -203,6 +202,7 @@ def prepare(
         engine=engine.name,
         start=frames.first,
         end=frames.last,
+        end_objects=ends,
     )
     record = settings.record(weights=weights.name, sha256=checkpoint.sha256)
     if info.value_range is not None:
@@ -217,7 +217,34 @@ def prepare(
         threads=settings.threads,
         behind=behind,
     )
-    return Job(plan, frames, references, engine.model, device, settings, inputs, record, identity)
+    return Job(
+        plan, frames, references, engine.model, device, settings, inputs, record, identity, ends
+    )
+
+
+def _find_end(
+    object_id: int, frame: int | str, references: Mapping[int, ReferenceMask], source: FrameSource
+) -> tuple[int, int]:
+    """Return the index of the frame on which an object ends.
+
+    Raises:
+        ConfigError: There is no such object or frame, or the object has not entered before.
+    """
+    option = f"--end-object {object_id}@{frame}"
+    index = frame_index(option, frame, source)
+    entered = [f for f, mask in references.items() if object_id in mask.object_ids]
+    if not entered:
+        known = sorted({i for mask in references.values() for i in mask.object_ids})
+        raise ConfigError(
+            f"{option}: no reference mask has object {object_id}",
+            hint=f"the objects are {', '.join(map(str, known))}",
+        )
+    if min(entered) >= index:
+        raise ConfigError(
+            f"{option}: object {object_id} enters on frame {min(entered)} and cannot end before",
+            hint="FRAME is the first frame without the object",
+        )
+    return object_id, index
 
 
 def _background_file(settings: SegmentSettings) -> tuple[Path, ...]:

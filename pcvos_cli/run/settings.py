@@ -43,8 +43,8 @@ class SegmentSettings:
         end: Last frame of the run, included; ``None`` for the source's last.
         backward: Where the first reference mask lies on a later frame, segment from it back
             to the run's first frame too, instead of leaving the frames before it empty.
-        until: Pairs of an object's id and the last frame, by index, on which it is present.
-            It comes back with a later reference mask that lists it.
+        end_objects: Pairs of an object's id and the first frame, by output name or index, on
+            which it is absent. It comes back with a later reference mask that lists it.
         choke: Pixels by which the outline of mattes and cut-outs moves inwards; outwards if
             negative.
         feather: Width in pixels of an additional soft edge of mattes and cut-outs.
@@ -71,7 +71,7 @@ class SegmentSettings:
     start: int | str | None = None
     end: int | str | None = None
     backward: bool = False
-    until: tuple[tuple[int, int], ...] = ()
+    end_objects: tuple[tuple[int, int | str], ...] = ()
     choke: int = 0
     feather: float = 0.0
     background: str | None = None
@@ -146,7 +146,7 @@ class SegmentSettings:
             "start": self.start,
             "end": self.end,
             "backward": self.backward,
-            "until": [list(pair) for pair in self.until],
+            "end_objects": [list(pair) for pair in self.end_objects],
             **(
                 {"choke": self.choke, "feather": self.feather, "background": self.background}
                 if self.makes_soft_masks

@@ -48,8 +48,8 @@ def find_range(start: int | str | None, end: int | str | None, source: FrameSour
     Raises:
         ConfigError: A frame is not there, or the end lies before the start.
     """
-    first = 0 if start is None else _index("--start", start, source)
-    last = None if end is None else _index("--end", end, source)
+    first = 0 if start is None else frame_index(f"--start {start}", start, source)
+    last = None if end is None else frame_index(f"--end {end}", end, source)
     if last is not None and last < first:
         raise ConfigError(
             f"--start is frame {first}, but --end is frame {last}",
@@ -58,8 +58,12 @@ def find_range(start: int | str | None, end: int | str | None, source: FrameSour
     return FrameRange(first, last)
 
 
-def _index(option: str, value: int | str, source: FrameSource) -> int:
-    """Return the index of a frame by name or index."""
+def frame_index(option: str, value: int | str, source: FrameSource) -> int:
+    """Return the index of a frame by output name or index.
+
+    Raises:
+        ConfigError: It is not there, in words that begin with ``option``.
+    """
     path, count = source.info.path, source.info.frame_count
     text = str(value)
     index = value if isinstance(value, int) else source.frame_index(text)
@@ -67,12 +71,12 @@ def _index(option: str, value: int | str, source: FrameSource) -> int:
         index = int(text)
     if index is None or index < 0:
         raise ConfigError(
-            f"{option} {text}: {path} has no such frame",
+            f"{option}: {path} has no such frame",
             hint="give an index (the first frame is 0) or a frame's output name",
         )
     if count is not None and index >= count:
         raise ConfigError(
-            f"{option} {text}: {path} has {count} frames (0 to {count - 1})",
+            f"{option}: {path} has {count} frames (0 to {count - 1})",
             hint="frames count from 0; without --end, the run goes on to the last",
         )
     return index

@@ -254,7 +254,7 @@ def test_a_bound_changes_nothing_until_it_is_reached(model: PCVOS) -> None:
     assert numbers[-1] == 8
 
 
-def test_an_object_is_gone_after_its_last_frame_until_a_reference_shows_it(model: PCVOS) -> None:
+def test_an_object_is_gone_from_its_end_until_a_reference_shows_it(model: PCVOS) -> None:
     references = {
         0: reference(0, {1: LEFT, 2: RIGHT}),
         9: reference(9, {2: LEFT}),
@@ -263,8 +263,8 @@ def test_an_object_is_gone_after_its_last_frame_until_a_reference_shows_it(model
     present: dict[bool, list[list[float]]] = {}
     for ends in (False, True):
         segmenter = ClipSegmenter(model, settings)
-        until = [(2, 5)] if ends else []
-        clips = iter_clips(pictures(14), references, interval=4, until=until)
+        given = [(2, 6)] if ends else []
+        clips = iter_clips(pictures(14), references, interval=4, ends=given)
         present[ends] = []
         for clip in clips:
             probs = segmenter.segment(clip).probs
