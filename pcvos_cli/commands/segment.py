@@ -159,6 +159,10 @@ def segment(
             "more than 8 bits span, on all frames.",
         ),
     ] = None,
+    channel: Annotated[
+        int | None,
+        typer.Option("--channel", metavar="N", min=0, help="Channel of a TIFF stack, from 0 on."),
+    ] = SETTINGS.channel,
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail at the first damaged frame of the video.")
     ] = SETTINGS.strict,
@@ -245,6 +249,7 @@ def settings_of(values: Mapping[str, Any]) -> SegmentSettings:
                 "strict",
                 "feather",
                 "choke",
+                "channel",
             )
         },
     )

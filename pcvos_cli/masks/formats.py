@@ -30,6 +30,7 @@ FORMATS = {
     "cutout-webm": Format("cutout.webm", soft=True),
     "matte": Format("matte", "*.png", beside="matte.mp4", soft=True),
     "composite": Format("composite.mp4", soft=True),
+    "csv": Format("objects.csv", beside="report.html"),
 }
 """By name, in the order in which they are written."""
 

@@ -21,6 +21,7 @@ import torch
 from model.errors import InputError, MaskError, OutputError
 from model.ops.threads import cpu_threads
 from model.ops.timing import StageClock
+from pcvos_cli.masks.formats import FORMATS
 from pcvos_cli.masks.journal import LabelJournal
 from pcvos_cli.masks.overlay import VideoWriter
 from pcvos_cli.masks.writers import MaskWriter, PaletteWriter, ScoresWriter
@@ -156,6 +157,7 @@ def _open(
         fps=settings.fps,
         exclude=mask_files([str(mask) for mask in masks]),
         value_range=settings.value_range,
+        channel=settings.channel,
     )
 
 
@@ -283,6 +285,17 @@ def _open_writers(job: Job, info: VideoInfo) -> dict[str, MaskWriter]:
                     opened[name] = VideoWriter(path, size, **video)
                 case "scores":
                     opened[name] = ScoresWriter(path)
+                case "csv":
+                    from pcvos_cli.masks.measurements import MeasurementWriter
+
+                    opened[name] = MeasurementWriter(
+                        path,
+                        folder / (FORMATS[name].beside or ""),
+                        job.plan.object_ids,
+                        time_base=info.time_base,
+                        title=info.path.name,
+                        value_range=info.value_range,
+                    )
         if job.settings.makes_soft_masks:
             from pcvos_cli.matting.writers import open_writers
 

@@ -36,6 +36,7 @@ class SegmentSettings:
         overwrite: Replace what an earlier run left in the output folder.
         resize_mask: Accept masks of another size than the video's (nearest neighbour).
         fps: Frame rate given to a folder of images.
+        channel: Which channel of a TIFF stack is segmented, from 0 on.
         value_range: Values of a folder's images that are shown as black and as white; ``None``
             for what images of more than 8 bits span, and 0 to 255 for others.
         start: First frame of the run, by index or output name; ``None`` for the source's
@@ -68,6 +69,7 @@ class SegmentSettings:
     resize_mask: bool = False
     fps: Fraction = Fraction(24)
     value_range: tuple[float, float] | None = None
+    channel: int | None = None
     start: int | str | None = None
     end: int | str | None = None
     backward: bool = False
@@ -152,6 +154,7 @@ class SegmentSettings:
                 if self.makes_soft_masks
                 else {}
             ),
+            "channel": self.channel,
             "amp": self.amp,
             "engine": self.engine,
             "strict": self.strict,

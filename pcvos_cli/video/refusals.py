@@ -40,23 +40,3 @@ def no_file(path: Path) -> InputError:
             hint="write it to a file first, and give that",
         )
     return InputError(f"{path}: is neither a file nor a folder", hint="check the path")
-
-
-def refuse_pages(path: Path) -> None:
-    """Refuse an image file of several pages, of which FFmpeg would show the first.
-
-    Raises:
-        InputError: It has more than one.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            pages = getattr(image, "n_frames", 1)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return  # The reader says what is wrong.
-    if pages > 1:
-        raise InputError(
-            f"{path}: a TIFF stack of {pages} pages, which is not read as a video",
-            hint=f"unpack it into a folder: mkdir frames; magick {path} frames/%05d.tif",
-        )

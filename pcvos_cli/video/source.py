@@ -117,6 +117,7 @@ def open_source(
     fps: Fraction = Fraction(24),
     exclude: Collection[Path] = (),
     value_range: tuple[float, float] | None = None,
+    channel: int | None = None,
 ) -> FrameSource:
     """Open a video file or a folder of images.
 
@@ -125,9 +126,11 @@ def open_source(
         fps: Frame rate that a folder of images is given.
         exclude: Images in that folder that are no frames.
         value_range: Values of the images that are shown as black and as white.
+        channel: Which channel of a TIFF stack is shown, from 0 on.
 
     Raises:
-        ConfigError: A video is given a ``value_range``.
+        ConfigError: A video is given a ``value_range`` or a ``channel``, or a stack has no
+            such channel.
         InputError: Not found, zero bytes, no video stream, a folder without images.
     """
     if path.is_dir():
@@ -138,6 +141,13 @@ def open_source(
         from pcvos_cli.video.refusals import no_file
 
         raise no_file(path)
+    if _is_tiff(path):
+        from pcvos_cli.video.tiff import TiffSource, is_stack
+
+        if is_stack(path):
+            return TiffSource(path, fps, channel=channel, value_range=value_range)
+    if channel is not None:
+        raise ConfigError(f"--channel is for TIFF stacks, and {path} is none")
     if value_range is not None:
         raise ConfigError(f"--range is for folders of images, and {path} is none")
     other = _picture_file(path)
@@ -160,8 +170,12 @@ def _picture_file(path: Path) -> FrameSource | None:
 
         durations = frame_durations(path)
         return WebPSource(path, durations) if durations else None
-    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        from pcvos_cli.video.refusals import refuse_pages
-
-        refuse_pages(path)
     return None
+
+
+def _is_tiff(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    except OSError:
+        return False  # The reader says what is wrong.

@@ -1,0 +1,254 @@
+"""A TIFF of several pages as a video: stacks of ImageJ, OME-TIFF, plain pages; by tifffile."""
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from model.errors import ConfigError, InputError
+from pcvos_cli.video.intensity import SAMPLES, Intensity, check_numbers
+from pcvos_cli.video.source import Frame, VideoInfo
+
+_WORDS = {"T": "time", "Z": "depth", "C": "channel"}
+
+
+class TiffSource:
+    """Pages of a TIFF in the order of their time axis, at a constant frame rate.
+
+    Time is the axis ``T``, or the only axis besides rows, columns and channels, whatever its
+    name. Values of more than 8 bits get one scale for all frames, as images of a folder do.
+
+    Args:
+        path: The file.
+        fps: Frames a second; the timestamps are 0, 1, 2, ... in units of ``1 / fps``.
+        channel: Which channel is shown, from 0 on; ``None`` for the only one.
+        value_range: Values that are shown as black and as white.
+
+    Raises:
+        ConfigError: There is no such channel, or several and none is chosen.
+        InputError: It cannot be read, or has depth beside time.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        fps: Fraction = Fraction(24),
+        *,
+        channel: int | None = None,
+        value_range: tuple[float, float] | None = None,
+    ) -> None:
+        self._path, self._closed, self._given = path, False, value_range is not None
+        try:
+            self._file = tifffile.TiffFile(path)
+            series = self._file.series[0]
+            self._pages = [axis for axis in series.axes if axis not in "YXS"]
+            self._shape = [n for n, axis in zip(series.shape, series.axes, strict=True)
+                           if axis not in "YXS"]  # fmt: skip
+        except (OSError, ValueError, IndexError, KeyError, tifffile.TiffFileError) as error:
+            raise InputError(
+                f"{path}: not a readable TIFF ({error})", hint="the file is damaged; write it again"
+            ) from error
+        self._series = series
+        try:
+            self._describe(channel, fps, value_range)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _describe(
+        self, channel: int | None, fps: Fraction, value_range: tuple[float, float] | None
+    ) -> None:
+        self._time, self._place = self._find_axes(channel)
+        first = self._values(0)
+        height, width = first.shape[:2]
+        count = self._shape[self._time] if self._time is not None else 1
+        self._intensity = self._scale(count, first, value_range)
+        scale = self._intensity
+        self._info = VideoInfo(
+            path=self._path,
+            height=height,
+            width=width,
+            coded_size=(height, width),
+            rotation=0,
+            fps=fps,
+            frame_count=count,
+            time_base=1 / fps,
+            has_audio=False,
+            is_folder=False,
+            value_range=None if scale is None else (scale.low, scale.high),
+        )
+
+    def _find_axes(self, channel: int | None) -> tuple[int | None, dict[int, int]]:
+        """Return the axis of time, and the place that is shown on the others."""
+        long = {i: axis for i, axis in enumerate(self._pages) if self._shape[i] > 1}
+        channels = [i for i, axis in long.items() if axis == "C"]
+        count = self._shape[channels[0]] if channels else 1
+        others = [i for i in long if i not in channels]
+        if channel is None and channels and not others:
+            return channels[0], {}  # Programs that know no time write it as channels.
+        if channel is None and count > 1:
+            raise ConfigError(
+                f"{self._path}: has {count} channels",
+                hint=f"choose one: --channel 0 to {count - 1}",
+            )
+        if channel is not None and not 0 <= channel < count:
+            raise ConfigError(f"--channel {channel}: {self._path} has {count}, from 0 on")
+        time = [i for i in others if self._pages[i] == "T"] or others
+        if len(others) > 1:
+            listed = ", ".join(
+                f"{_WORDS.get(self._pages[i], self._pages[i])} {self._shape[i]}" for i in others
+            )
+            raise InputError(
+                f"{self._path}: its pages go along several axes ({listed})",
+                hint="write one plane or a projection for each time into a file, and give that",
+            )
+        return (time[0] if time else None), dict.fromkeys(channels, channel or 0)
+
+    def _scale(
+        self, count: int, first: NDArray[Any], value_range: tuple[float, float] | None
+    ) -> Intensity | None:
+        if value_range is not None:
+            return Intensity(*value_range)
+        if first.dtype in (np.uint8, np.bool_):
+            return None
+        step = max(1.0, (count - 1) / (SAMPLES - 1))
+        chosen = [math.floor(i * step + 0.5) for i in range(min(count, SAMPLES))]
+        return Intensity.of(self._values(index) for index in chosen)
+
+    @property
+    def info(self) -> VideoInfo:
+        """The source's facts, known before decoding."""
+        return self._info
+
+    @property
+    def notes(self) -> list[str]:
+        """Which axis is time, where it is not called so; which values are black and white."""
+        said = []
+        if self._time is not None and self._pages[self._time] != "T":
+            axis = self._pages[self._time]
+            if axis in _WORDS:
+                said.append(f"the {self._shape[self._time]} planes of axis {axis} are the frames")
+        if self._intensity is not None:
+            said += self._intensity.notes(given=self._given)
+        return said
+
+    @property
+    def warnings(self) -> list[str]:
+        """Always empty: a page that cannot be read is an error."""
+        return []
+
+    def frame_index(self, name: str) -> int | None:
+        """Return the index that ``name`` spells in digits, or ``None``."""
+        return int(name) if name.isascii() and name.isdigit() else None
+
+    def _values(self, index: int) -> NDArray[Any]:
+        """Return a frame's ``(H, W)`` or ``(H, W, 3)`` values.
+
+        Raises:
+            InputError: The page cannot be read, or has values that are no numbers.
+        """
+        place = tuple(
+            index if axis == self._time else self._place.get(axis, 0)
+            for axis in range(len(self._pages))
+        )
+        page = int(np.ravel_multi_index(place, self._shape)) if place else 0
+        try:
+            values = self._read(page)
+        except (OSError, ValueError, IndexError, RuntimeError, EOFError, SyntaxError) as error:
+            raise InputError(
+                f"{self._path}: frame {index} cannot be read ({error})",
+                hint="write the stack again, without compression",
+            ) from error
+        if values.ndim == 3:
+            if values.shape[0] in (3, 4) and values.shape[2] not in (3, 4):
+                values = np.moveaxis(values, 0, 2)
+            values = values[..., :3] if values.shape[2] >= 3 else values[..., 0]
+        check_numbers(values, f"{self._path}, frame {index}")
+        return values
+
+    def _read(self, page: int) -> NDArray[Any]:
+        series = self._series
+        if series.dataoffset is not None:  # One block: pages need no headers of their own.
+            kind = np.dtype(series.dtype).newbyteorder(self._file.byteorder)
+            size = series.shape[len(self._pages) :]
+            block = np.memmap(
+                self._path, kind, "r", offset=series.dataoffset + page * _bytes(kind, size),
+                shape=tuple(size),
+            )  # fmt: skip
+            return np.array(block, dtype=series.dtype)
+        found = series.pages[page]
+        if found is None:
+            raise ValueError("the page is missing")
+        try:
+            return np.asarray(found.asarray())
+        except (ValueError, ImportError):  # A compression that tifffile needs imagecodecs for.
+            with Image.open(self._path) as image:
+                image.seek(page)
+                return np.asarray(image)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Read from the first frame on; errors as ``frames_from``."""
+        return self.frames_from(0)
+
+    def frames_from(self, first: int) -> Iterator[Frame]:
+        """Read the frames from index ``first`` on.
+
+        Raises:
+            InputError: A page cannot be read.
+            ValueError: The source was closed.
+        """
+        if self._closed:
+            raise ValueError(f"{self._path}: the source is closed")
+        return self._frames(first)
+
+    def _frames(self, first: int) -> Iterator[Frame]:
+        for index in range(first, self._info.frame_count or 0):
+            if self._closed:
+                return
+            yield Frame(index, self._info.frame_name(index), index, self._rgb(index))
+
+    def _rgb(self, index: int) -> NDArray[np.uint8]:
+        values = self._values(index)
+        if self._intensity is not None:
+            return self._intensity.rgb(values, index)
+        grey = values.astype(np.uint8) * (255 if values.dtype == np.bool_ else 1)
+        return grey if grey.ndim == 3 else np.repeat(grey[..., None], 3, axis=2)
+
+    def close(self) -> None:
+        """End every iteration and release the file. Safe to call twice."""
+        self._closed = True
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _bytes(kind: np.dtype[Any], shape: tuple[int, ...]) -> int:
+    return kind.itemsize * math.prod(shape)
+
+
+def is_stack(path: Path) -> bool:
+    """Whether a TIFF has more than one page, or one block of more than one picture."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            if len(file.pages) > 1:
+                return True
+            axes, shape = file.series[0].axes, file.series[0].shape
+            return any(n > 1 for n, axis in zip(shape, axes, strict=True) if axis not in "YXSC")
+    except (OSError, ValueError, IndexError, KeyError, tifffile.TiffFileError):
+        return False  # The reader says what is wrong.

@@ -1,0 +1,116 @@
+"""TIFF stacks as videos: ImageJ, OME, plain pages; 8 and 16 bits; channels."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from model.errors import ConfigError, InputError
+from pcvos_cli.video.source import open_source
+from tests.support.cli import pcvos, square, write_mask
+
+SIZE = (48, 64)
+
+
+def stack(frames: int = 6, kind: Any = np.uint8, channels: int = 0) -> NDArray[Any]:
+    """A square that moves right; each channel has its own brightness."""
+    shape = (frames, *([channels] if channels else []), *SIZE)
+    values = np.full(shape, 20, kind)
+    for index in range(frames):
+        for channel in range(channels or 1):
+            part = values[index, channel] if channels else values[index]
+            part[10:30, 5 + 3 * index : 25 + 3 * index] = 100 + 40 * channel
+    return values
+
+
+def frames_of(path: Path, **options: Any) -> list[NDArray[np.uint8]]:
+    with open_source(path, **options) as source:
+        frames = list(source)
+        assert source.info.frame_count == len(frames)
+        assert [f.pts for f in frames] == list(range(len(frames)))
+        return [f.rgb for f in frames]
+
+
+def test_an_imagej_stack_and_plain_pages(tmp_path: Path) -> None:
+    values = stack()
+    tifffile.imwrite(tmp_path / "ij.tif", values, imagej=True, metadata={"axes": "TYX"})
+    tifffile.imwrite(tmp_path / "z.tif", values, imagej=True, metadata={"axes": "ZYX"})
+    images = [Image.fromarray(v) for v in values]
+    for compression in ("raw", "tiff_lzw"):
+        images[0].save(
+            tmp_path / f"{compression}.tif", save_all=True, append_images=images[1:],
+            compression=compression,
+        )  # fmt: skip
+    for name in ("ij", "z", "raw", "tiff_lzw"):
+        found = frames_of(tmp_path / f"{name}.tif")
+        assert np.array_equal([rgb[..., 0] for rgb in found], values), name
+        assert all(rgb.shape == (*SIZE, 3) for rgb in found)
+    with open_source(tmp_path / "z.tif") as source:
+        assert source.notes == ["the 6 planes of axis Z are the frames"]
+
+
+def test_16_bits_get_one_scale(tmp_path: Path) -> None:
+    values = stack(kind=np.uint16) * 10
+    tifffile.imwrite(tmp_path / "s.tif", values, photometric="minisblack")
+    with open_source(tmp_path / "s.tif") as source:
+        assert source.info.value_range == (200, 1000)
+        rgb = next(iter(source)).rgb
+    assert (rgb[20, 10, 0], rgb[0, 0, 0]) == (255, 0)
+    assert frames_of(tmp_path / "s.tif", value_range=(0, 2000))[0][20, 10, 0] == 128
+    with open_source(tmp_path / "s.tif") as source:
+        (third,) = source.frames_from(5)
+        assert third.name == "00005"
+
+
+@pytest.mark.parametrize("ome", [True, False])
+def test_a_channel_is_chosen(tmp_path: Path, ome: bool) -> None:
+    path = tmp_path / ("s.ome.tif" if ome else "s.tif")
+    how = {"ome": True} if ome else {"imagej": True}
+    tifffile.imwrite(path, stack(channels=2), metadata={"axes": "TCYX"}, **how)
+    assert frames_of(path, channel=0)[2][20, 15, 0] == 100
+    assert frames_of(path, channel=1)[2][20, 15, 0] == 140
+    with pytest.raises(ConfigError, match="has 2 channels") as told:
+        open_source(path)
+    assert "--channel 0 to 1" in (told.value.hint or "")
+    with pytest.raises(ConfigError, match="--channel 2"):
+        open_source(path, channel=2)
+
+
+def test_colours_depth_and_damage(tmp_path: Path) -> None:
+    rgb = np.repeat(stack()[..., None], 3, axis=3)
+    rgb[..., 2] = 7
+    tifffile.imwrite(tmp_path / "rgb.tif", rgb, photometric="rgb")
+    assert np.array_equal(frames_of(tmp_path / "rgb.tif"), rgb)
+    deep = np.zeros((3, 2, *SIZE), np.uint8)
+    tifffile.imwrite(tmp_path / "tz.tif", deep, imagej=True, metadata={"axes": "TZYX"})
+    with pytest.raises(InputError, match=r"several axes \(time 3, depth 2\)"):
+        open_source(tmp_path / "tz.tif")
+    content = (tmp_path / "rgb.tif").read_bytes()
+    (tmp_path / "cut.tif").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"cut\.tif"):
+        frames_of(tmp_path / "cut.tif")
+    (tmp_path / "v.mp4").write_bytes(b"x")
+    with pytest.raises(ConfigError, match="--channel is for TIFF stacks"):
+        open_source(tmp_path / "v.mp4", fps=Fraction(24), channel=0)
+
+
+def test_a_stack_is_segmented_and_measured(lite_weights: Path, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "s.tif", stack(kind=np.uint16) * 10, imagej=True)
+    mask = write_mask(tmp_path / "m.png", square())
+    result = pcvos(
+        "segment", tmp_path / "s.tif", "-m", mask, "--weights", lite_weights, "--threads", "1",
+        "-o", tmp_path / "out", "--format", "png,overlay,csv", "--json",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["frames"] == 6
+    assert report["settings"]["range"] == [200, 1000]
+    assert len((tmp_path / "out" / "objects.csv").read_text().splitlines()) == 7
+    assert "<polyline" in (tmp_path / "out" / "report.html").read_text()
+    assert (tmp_path / "out" / "overlay.mp4").stat().st_size > 0
