@@ -101,7 +101,7 @@ def examine(report: SegmentReport, settings: SegmentSettings, picture: Path | No
         make_directory(picture.parent)
         write_whole(picture, _picture(report, settings, positions, shown))
     weighed = [(1.0, warning) for warning in report.warnings]
-    ends = dict(settings.until)
+    ends = dict(settings.end_objects)
     for object_id, seen in objects.items():
         weighed += _signs(seen, object_id, names, is_ended=object_id in ends)
     weighed.sort(key=lambda pair: -pair[0])

@@ -250,7 +250,7 @@ def _segment(source: FrameSource, job: Job, saved: SavedRun, on_frames: OnFrames
 
 
 def _lost_objects(job: Job, journal: LabelJournal, frames: int) -> list[str]:
-    plan, ended = job.plan, {object_id for object_id, _ in job.settings.until}
+    plan, ended = job.plan, {object_id for object_id, _ in job.ends}
     if frames <= len(plan.references):
         return []
     references = {
