@@ -84,7 +84,15 @@ def mask(
     from pcvos_cli.first_mask.make import make_first_mask
     from pcvos_cli.masks.writers import encode_palette_png
 
-    made = make_first_mask(source, boxes, foreground, background, frame=frame, method=method)
+    made = make_first_mask(
+        source,
+        boxes,
+        foreground,
+        background,
+        frame=frame,
+        method=method,
+        exclude=[path for path in (output, preview) if path is not None],
+    )
     files = {output: encode_palette_png(made.labels)}
     if preview is not None:
         files[preview] = _preview(made)

@@ -1,6 +1,6 @@
 """A first mask without another program: one frame of a video, cut out inside boxes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -43,6 +43,7 @@ def make_first_mask(
     *,
     frame: str | None = None,
     method: Method = "network",
+    exclude: Collection[Path] = (),
 ) -> FirstMask:
     """Cut objects out of one frame of a video, or of a picture.
 
@@ -55,6 +56,7 @@ def make_first_mask(
         frame: The frame's output name (the index from 0 on for a video, the stem for a
             folder of images), or the index of an image. ``None`` for the first.
         method: The shipped network, or GrabCut.
+        exclude: Images in a folder that are no frames: masks that are written there.
 
     Raises:
         ConfigError: As ``sort_prompts``.
@@ -62,7 +64,7 @@ def make_first_mask(
         MaskError: There is no such frame, or an object is empty; or as ``sort_prompts``.
         WeightsError: The shipped network is missing or corrupt.
     """
-    with open_source(source, fps=Fraction(24)) as frames:
+    with open_source(source, fps=Fraction(24), exclude=exclude) as frames:
         found = _frame(frames, frame)
     size = (found.rgb.shape[0], found.rgb.shape[1])
     notes = tuple(

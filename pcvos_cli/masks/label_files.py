@@ -30,13 +30,16 @@ def read_labels(path: Path) -> LabelMap:
 
     Raises:
         InputError: If the file is missing or no PNG.
-        MaskError: If its colours are not those of the palette.
+        MaskError: If its colours are not those of the palette, or their order is another.
     """
     try:
         with Image.open(path, formats=("PNG",)) as image:
             image.load()
             if image.mode in ("P", "L", "1"):
-                return np.array(image, dtype=np.uint8)
+                labels = np.array(image, dtype=np.uint8)
+                if image.mode == "P" and any((image.getpalette() or [0])[:3]):
+                    _refuse_other_order(path, image.getpalette() or [], labels)
+                return labels
             if image.mode.startswith("I"):
                 return np.array(image, dtype=np.int32)
             if image.mode in ("RGB", "RGBA"):
@@ -49,6 +52,17 @@ def read_labels(path: Path) -> LabelMap:
         raise InputError(f"{path}: no such file") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path}: not a readable PNG ({error})") from error
+
+
+def _refuse_other_order(path: Path, palette: list[int], labels: NDArray[np.uint8]) -> None:
+    """Refuse a palette that begins with a colour and has black, the background, later on."""
+    for index in range(1, len(palette) // 3):
+        if not any(palette[3 * index : 3 * index + 3]) and (labels == index).any():
+            raise MaskError(
+                f"{path}: index 0 of the palette is #{bytes(palette[:3]).hex()}, and black is "
+                f"index {index}: indices are no object ids there",
+                hint="save the mask as RGB, or with the background as index 0",
+            )
 
 
 def _labels_of_colours(rgb: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:

@@ -115,8 +115,8 @@ def _wrong_size(
     hint = "--resize-mask accepts it, resized by nearest neighbour"
     if coded_size not in (None, size) and _is_turned(found, size):
         hint = (
-            "the frames are stored rotated and shown upright: make the mask on the upright frame "
-            "(ffmpeg and players show it), or rotate the mask"
+            "the frames are stored rotated and shown upright: make the mask on the upright frame, "
+            "as players and viewers show it, or rotate the mask"
         )
     elif _is_turned(found, size):
         hint = "the mask is turned by 90 degrees: rotate it"

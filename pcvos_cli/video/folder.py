@@ -50,6 +50,7 @@ class FolderSource:
         first, header = self._files[0], _header(self._files[0])
         size = header.upright
         deep = [first] if header.deep else []
+        stacks = [first] if header.pages else []
         for file in self._files[1:]:
             other = _header(file)
             if other.upright != size:
@@ -60,6 +61,9 @@ class FolderSource:
                 )
             if other.deep:
                 deep.append(file)
+            if other.pages:
+                stacks.append(file)
+        self._notes = _odd_ones(self._files, stacks)
         self._scaled = frozenset(deep if value_range is None else self._files)
         self._given = value_range is not None
         self._intensity = scale = _scale(deep, value_range) if self._scaled else None
@@ -84,8 +88,9 @@ class FolderSource:
 
     @property
     def notes(self) -> list[str]:
-        """Which values are black and white, where that is not the file's own matter."""
-        return [] if self._intensity is None else self._intensity.notes(given=self._given)
+        """Images that look out of place, and which values are black and white."""
+        scale = self._intensity
+        return self._notes + ([] if scale is None else scale.notes(given=self._given))
 
     @property
     def warnings(self) -> list[str]:
@@ -224,6 +229,20 @@ def _frame_files(path: Path, exclude: Collection[Path]) -> list[Path]:
     return files
 
 
+def _odd_ones(files: list[Path], stacks: list[Path]) -> list[str]:
+    """Return notes on images that may not be meant as a frame, or as one."""
+    notes = []
+    if stacks:
+        notes.append(f"{stacks[0].name} has several pages: only the first is taken as a frame")
+    kinds: dict[str, list[Path]] = {}
+    for file in files:
+        kinds.setdefault(file.suffix.lower().replace("jpeg", "jpg"), []).append(file)
+    rarest = min(kinds.values(), key=len)
+    if len(kinds) > 1 and len(rarest) == 1 and len(files) > 2:
+        notes.append(f"{rarest[0].name} is taken as a frame, though the other images end otherwise")
+    return notes
+
+
 def _scale(deep: list[Path], value_range: tuple[float, float] | None) -> "Intensity":
     """Return the given scale, or that of images of more than 8 bits."""
     from pcvos_cli.video.intensity import Intensity, read_values, spread
@@ -234,11 +253,19 @@ def _scale(deep: list[Path], value_range: tuple[float, float] | None) -> "Intens
 
 
 class _Header(NamedTuple):
-    """What an image's header says: ``(height, width)`` as shown and as stored, and the depth."""
+    """What an image's header says.
+
+    Attributes:
+        upright: ``(height, width)`` as shown.
+        stored: The same before EXIF turns it.
+        deep: Values have more than 8 bits.
+        pages: There are more pictures after the first. (Photos of cameras, MPO, do not count.)
+    """
 
     upright: tuple[int, int]
     stored: tuple[int, int]
     deep: bool
+    pages: bool
 
 
 def _header(path: Path) -> _Header:
@@ -250,7 +277,8 @@ def _header(path: Path) -> _Header:
             turned = Image.Image.getexif(image).get(0x0112, 1) in {5, 6, 7, 8}
             tile = str(image.tile[0][3]) if image.tile else ""
             deep = image.mode[0] in "IF" or ";16" in tile
+            pages = image.format != "MPO" and bool(getattr(image, "is_animated", False))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from error
     stored = (height, width)
-    return _Header((width, height) if turned else stored, stored, deep)
+    return _Header((width, height) if turned else stored, stored, deep, pages)

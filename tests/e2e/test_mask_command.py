@@ -177,3 +177,15 @@ def test_segment_takes_clicks_and_boxes_of_several_objects(
     assert set(np.unique(labels)) == {0, 4, 9}
     assert labels[35, 45] == 9
     assert np.array_equal(read_labels(out / "masks" / "00000.png"), labels)
+
+
+def test_the_mask_in_the_folder_of_the_frames_is_no_frame(tmp_path: Path) -> None:
+    for index, rgb in enumerate(pictures(2)):
+        Image.fromarray(rgb).save(tmp_path / f"z{index}.jpg")
+    for more in ([], ["--overwrite"]):
+        result = pcvos(
+            "mask", tmp_path, "--box", BOX, "-o", tmp_path / "a.png", "--method", "grabcut",
+            "--json", *more,
+        )  # fmt: skip
+        assert result.exit_code == 0, result.stderr
+        assert json.loads(result.stdout)["frame_name"] == "z0"

@@ -130,3 +130,16 @@ def test_references_hold_first_labels_and_nothing_else_of_the_truth(tmp_path: Pa
     first, fifth = (read_labels(tmp_path / "references" / f"0000{t}.png") for t in (0, 5))
     np.testing.assert_array_equal(first, scene({2: (3, 0)}))
     np.testing.assert_array_equal(fifth, scene({5: (20, 5)}))
+
+
+def test_indices_of_a_palette_in_another_order_are_no_ids(tmp_path: Path) -> None:
+    labels = scene({1: (2, 2)})
+    swapped = Image.fromarray(1 - labels)
+    swapped.putpalette([255, 255, 255, 0, 0, 0])
+    swapped.save(tmp_path / "mask.png")
+    with pytest.raises(MaskError, match="index 0 of the palette is #ffffff, and black is index 1"):
+        read_labels(tmp_path / "mask.png")
+    other = Image.fromarray(labels)
+    other.putpalette([255, 255, 255, 90, 0, 0])
+    other.save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_labels(tmp_path / "mask.png"), labels)

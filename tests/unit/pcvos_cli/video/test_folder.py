@@ -138,3 +138,16 @@ def test_a_mask_of_the_run_is_no_frame(tmp_path: Path) -> None:
     masks = [tmp_path / "mask.png", tmp_path / "." / "1.png"]
     with FolderSource(tmp_path, exclude=masks) as source:
         assert [frame.name for frame in source] == ["0", "1"]
+
+
+def test_images_that_look_out_of_place_are_told(tmp_path: Path) -> None:
+    pages = [Image.new("L", (8, 6), grey) for grey in (10, 20)]
+    for name in ("0.tif", "1.tif"):
+        pages[0].save(tmp_path / name)
+    assert FolderSource(tmp_path).notes == []
+    pages[0].save(tmp_path / "2.tif", save_all=True, append_images=pages[1:])
+    save(tmp_path / "mask.png")
+    assert FolderSource(tmp_path).notes == [
+        "2.tif has several pages: only the first is taken as a frame",
+        "mask.png is taken as a frame, though the other images end otherwise",
+    ]
