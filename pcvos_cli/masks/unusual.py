@@ -8,6 +8,7 @@ from PIL import Image
 
 from model.errors import MaskError
 from pcvos_cli.masks import reference
+from pcvos_cli.masks.palette import voc_palette
 
 Colour = tuple[int, int, int]
 
@@ -58,6 +59,10 @@ def read_indexed(
         table = np.zeros(256, np.int32)
         table[list(greys)] = list(greys.values())
         return table[indices]
+    voc = {tuple(colour): i for i, colour in enumerate(voc_palette().tolist())}
+    known = set(by_index.values()) <= set(voc)
+    if known and len(greys) < used.size and any(voc[c] != i for i, c in by_index.items()):
+        return reference.from_colours(path, image, colours, notes)  # In another order, as in GIF.
     zero = _entry(image, 0)
     if not clear and zero != (0, 0, 0):
         black = [i for i, colour in by_index.items() if colour == (0, 0, 0)]

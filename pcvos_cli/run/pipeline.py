@@ -42,7 +42,6 @@ from pcvos_cli.run.references import mask_files
 from pcvos_cli.run.report import Done, SegmentReport, make_report
 from pcvos_cli.run.resume import SavedRun
 from pcvos_cli.run.settings import SegmentSettings
-from pcvos_cli.run.small_objects import notes_on_lost
 from pcvos_cli.run.threads import BackgroundWriter, prefetch, queue_length
 from pcvos_cli.video.source import FrameSource, VideoInfo, open_source
 
@@ -250,14 +249,16 @@ def _segment(source: FrameSource, job: Job, saved: SavedRun, on_frames: OnFrames
 
 
 def _lost_objects(job: Job, journal: LabelJournal, frames: int) -> list[str]:
+    """Return notes on objects that are on no frame but those of their masks."""
     plan, ended = job.plan, {object_id for object_id, _ in job.ends}
-    if frames <= len(plan.references):
+    most = len(plan.references)
+    lost = [i for i in plan.object_ids if journal.frames_with[i] <= most and i not in ended]
+    if frames <= most or not lost:
         return []
-    references = {
-        index: replace(reference, object_ids=tuple(set(reference.object_ids) - ended))
-        for index, reference in job.references.items()
-    }
-    return notes_on_lost(references, journal.frames_with, plan.working_size, plan.source_size)
+    from pcvos_cli.run.small_objects import notes_on_lost
+
+    given = {i: [f for f, ids in plan.references.items() if i in ids] for i in lost}
+    return notes_on_lost(given, journal.frames_with, plan.working_size, plan.source_size)
 
 
 def _open_writers(job: Job, info: VideoInfo) -> dict[str, MaskWriter]:

@@ -20,7 +20,6 @@ from pcvos_cli.run.device import choose_device, device_name, start_engine
 from pcvos_cli.run.identity import run_identity
 from pcvos_cli.run.references import load_references
 from pcvos_cli.run.settings import SegmentSettings
-from pcvos_cli.run.small_objects import notes_on_small
 from pcvos_cli.video.frame_range import FrameRange, find_range, frame_index
 from pcvos_cli.video.source import FrameSource
 from pcvos_cli.video.working_size import working_size
@@ -191,7 +190,7 @@ def prepare(
         notes=(
             *source.notes,
             *(f"{mask.path}: {note}" for mask in given for note in mask.notes),
-            *notes_on_small(references, size, (info.height, info.width)),
+            *_notes_on_small(references, size, (info.height, info.width)),
             *engine.notes,
         ),
     )
@@ -260,6 +259,16 @@ def _background_file(settings: SegmentSettings) -> tuple[Path, ...]:
 
     path = check_background(settings.background)
     return () if path is None else (path,)
+
+
+def _notes_on_small(
+    references: dict[int, ReferenceMask], size: tuple[int, int], source_size: tuple[int, int]
+) -> list[str]:
+    if size == source_size:
+        return []  # No --size would help.
+    from pcvos_cli.run.small_objects import notes_on_small
+
+    return notes_on_small(references, size, source_size)
 
 
 def _check_palette(masks: Iterable[LoadedMask]) -> None:

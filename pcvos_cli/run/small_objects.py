@@ -1,6 +1,6 @@
 """Notes on objects that are too small for the size that the network works at."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -42,7 +42,7 @@ def notes_on_small(
 
 
 def notes_on_lost(
-    references: Mapping[int, ReferenceMask],
+    given: Mapping[int, Sequence[int]],
     frames_with: Mapping[int, int],
     working_size: Size,
     source_size: Size,
@@ -50,15 +50,11 @@ def notes_on_lost(
     """Return a note for each object that is on no frame but those of its masks.
 
     Args:
-        references: The run's, by frame index; on a later frame something could be.
+        given: Frames of the masks that list an object, by its id.
         frames_with: Number of frames that each object is on.
         working_size: ``(height, width)``.
         source_size: Of the video.
     """
-    given: dict[int, list[int]] = {}
-    for frame, reference in sorted(references.items()):
-        for object_id in reference.object_ids:
-            given.setdefault(object_id, []).append(frame)
     larger = min(working_size) < min(source_size)
     advice = "try a larger --size" if larger else "--size is the video's own already"
     return [

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model.errors import MaskError
+from pcvos_cli.masks.palette import voc_palette
 from pcvos_cli.masks.reference import LoadedMask, read_reference
 from tests.support.videos import pictures
 
@@ -125,6 +126,22 @@ def test_greys_that_a_shrinking_tool_put_in_another_order(tmp_path: Path) -> Non
     labels[24:40, 30:58] = 2
     order = np.array([1, 2, 0], np.uint8)  # Index of each id.
     mask = _read(tmp_path / "m.png", _indexed(order[labels], (2,) * 3, (0,) * 3, (1,) * 3))
+    np.testing.assert_array_equal(mask.labels, labels)
+
+
+@pytest.mark.parametrize("name", ["m.gif", "m.png"])
+def test_colours_of_the_davis_palette_in_another_order_keep_their_ids(
+    name: str, tmp_path: Path
+) -> None:
+    labels = _object(3)
+    labels[24:40, 30:58] = 6
+    voc = [tuple(colour) for colour in voc_palette().tolist()]
+    if name == "m.gif":  # Which keeps no colours that are not used.
+        image = _indexed(labels, *voc)
+    else:
+        order = np.array([0, 0, 0, 2, 0, 0, 1], np.uint8)
+        image = _indexed(order[labels], voc[0], voc[6], voc[3])
+    mask = _read(tmp_path / name, image)
     np.testing.assert_array_equal(mask.labels, labels)
 
 

@@ -41,15 +41,14 @@ def test_nothing_is_said_where_no_size_helps_and_each_object_once() -> None:
 
 
 def test_an_object_on_no_frame_but_its_masks_is_told() -> None:
-    references = {0: _reference(0, _1=300, _2=300), 5: _reference(5, _2=300, _7=300)}
-    frames_with = {1: 9, 2: 2}
-    notes = notes_on_lost(references, frames_with, WORKING, SOURCE)
+    given = {1: [0], 2: [0, 5], 7: [5]}
+    notes = notes_on_lost(given, {1: 9, 2: 2}, WORKING, SOURCE)
     assert [note.split(":")[0] for note in notes] == [
         "object 2 is on no frame besides its mask's (0, 5)",
         "object 7 is on no frame besides its mask's (5)",
     ]
     assert all(note.endswith("try a larger --size") for note in notes)
-    assert "the video's own already" in notes_on_lost(references, {}, WORKING, WORKING)[0]
+    assert "the video's own already" in notes_on_lost(given, {}, WORKING, WORKING)[0]
 
 
 def test_the_command_says_so(lite_weights: Path, tmp_path: Path) -> None:
