@@ -10,7 +10,8 @@ In the order in which the data flows::
     memory/         affinity and top-k read, memory bank, progressive matching
     pcvos.py        the method on one page: the one forward path
     build.py        configuration to modules
-    checkpoint.py   weights on disk, published layouts
+    checkpoint.py   weights on disk
+    published.py    PyTorch files of others: published layouts, ImageNet trunks
     inference/      frames to clips, clip after clip
     metrics/        J, F and their summaries
     data/           synthetic video, still images, DAVIS, YouTube-VOS

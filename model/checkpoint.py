@@ -1,17 +1,13 @@
-"""Weights on disk: safetensors with the configuration inside; published layouts imported.
-
-Nothing here executes a pickle: published files are read with ``torch.load(weights_only=True)``.
-"""
+"""Weights on disk: safetensors with the configuration inside."""
 
 import hashlib
 import json
 import os
-import pickle
 import struct
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,12 +15,12 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from model.build import build_pcvos, build_prompt_segmenter
-from model.config import PCVOS_R50, STCN_R50, PCVOSConfig, PromptConfig
+from model.config import PCVOSConfig, PromptConfig
 from model.errors import ConfigError, OutputError, WeightsError
-from model.network.prompt import PromptSegmenter
-from model.network.window_attention import relative_position_index
-from model.ops.hashing import file_sha256
 from model.pcvos import PCVOS
+
+if TYPE_CHECKING:
+    from model.network.prompt import PromptSegmenter
 
 CONFIG_KEY = "pcvos_config"
 PROMPT_KEY = "prompt_config"
@@ -119,10 +115,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
         config = PCVOSConfig.from_dict(json.loads(metadata.pop(CONFIG_KEY)))
     except (ConfigError, ValueError) as error:
         raise WeightsError(f"{path} has a configuration that cannot be read: {error}") from error
-    return Checkpoint(config, state, metadata, file_sha256(path))
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return Checkpoint(config, state, metadata, sha256)
 
 
-def load_prompt_segmenter(path: Path) -> PromptSegmenter:
+def load_prompt_segmenter(path: Path) -> "PromptSegmenter":
     """Build the network for prompts that a weights file describes and fill it.
 
     Weights that were stored in half precision are widened.
@@ -137,11 +135,11 @@ def load_prompt_segmenter(path: Path) -> PromptSegmenter:
         model = build_prompt_segmenter(PromptConfig.from_dict(json.loads(metadata[PROMPT_KEY])))
         model.load_state_dict(state, strict=True)
     except (ConfigError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"{path} cannot be used: {_first_line(error)}") from error
+        raise WeightsError(f"{path} cannot be used: {first_line(error)}") from error
     return model.to(memory_format=torch.channels_last)
 
 
-def load_network(path: Path) -> PCVOS | PromptSegmenter:
+def load_network(path: Path) -> "PCVOS | PromptSegmenter":
     """Build whatever network a weights file describes and fill it.
 
     Raises:
@@ -184,141 +182,11 @@ def model_from(checkpoint: Checkpoint, *, name: str = "the checkpoint") -> PCVOS
         model.load_state_dict(checkpoint.state, strict=True)
     except RuntimeError as error:
         raise WeightsError(
-            f"{name} does not fit {checkpoint.config.name}: {_first_line(error)}",
+            f"{name} does not fit {checkpoint.config.name}: {first_line(error)}",
             hint="the file may be of another version or architecture",
         ) from error
     # Convolutions run faster with channels last, on CPUs and on tensor cores alike.
     return model.to(memory_format=torch.channels_last)
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a PyTorch file that holds a dictionary of tensors and nothing else.
-
-    Raises:
-        WeightsError: Not found, or not such a file. Anything else in a pickle is refused,
-            never executed.
-    """
-    if not path.is_file():
-        raise WeightsError(f"no weights at {path}")
-    try:
-        with warnings.catch_warnings():
-            # torch warns of unusual pickle protocols before it refuses what is in them.
-            warnings.simplefilter("ignore")
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise WeightsError(
-            f"{path} is not a PyTorch file of tensors: {_first_line(error)}",
-            hint="files with code in them are refused; download the file again",
-        ) from error
-    if not isinstance(tensors, dict) or not all(
-        isinstance(k, str) and isinstance(v, Tensor) for k, v in tensors.items()
-    ):
-        raise WeightsError(f"{path} is not a dictionary of tensors")
-    return tensors
-
-
-def import_published(path: Path) -> Checkpoint:
-    """Convert the published PCVOS or STCN weights to ours.
-
-    Args:
-        path: A PyTorch file that holds a dictionary of tensors.
-
-    Raises:
-        WeightsError: Not a file of tensors (anything else in a pickle is refused, never
-            executed), or not one of the known layouts.
-    """
-    published = read_tensors(path)
-    refined = any(name.startswith("refine_transformer.") for name in published)
-    config = PCVOS_R50 if refined else STCN_R50
-    state = _convert(published, path)
-    source = "published PCVOS" if refined else "published STCN"
-    checkpoint = Checkpoint(config, state, {"source": source, "source_file": path.name})
-    model_from(checkpoint, name=str(path))
-    return checkpoint
-
-
-RENAMES = (
-    ("key_encoder.layer", "key_encoder.trunk.res"),  # layer2, layer3 are res3, res4
-    ("key_encoder.", "key_encoder.trunk."),
-    ("key_proj.key_proj.", "key_encoder.key."),
-    ("key_comp.", "key_encoder.query_value."),
-    ("input_proj.key_proj.", "key_encoder.local_key."),
-    ("value_encoder.fuser.", "value_encoder.fuser."),
-    ("value_encoder.layer", "value_encoder.trunk.res"),  # layer1..3 are res2..4
-    ("value_encoder.", "value_encoder.trunk."),
-    ("refine_transformer.layers.0.blocks.", "refinement.layers."),
-    ("refine_transformer.norm.", "refinement.norm."),
-)
-"""Published prefix -> ours; the first that fits is applied."""
-
-INNER_RENAMES = (
-    (".ChannelGate.mlp.1.", ".channel_gate.0."),
-    (".ChannelGate.mlp.3.", ".channel_gate.2."),
-    (".SpatialGate.spatial.conv.", ".spatial_gate."),
-    (".norm1_v.", ".value_norm."),
-    (".norm1.", ".key_norm."),
-    (".norm2.", ".mlp_norm."),
-    (".attn.qk.", ".attention.key."),
-    (".attn.v.", ".attention.value."),
-    (".attn.proj.", ".attention.out."),
-    (".mlp.fc1.", ".mlp.0."),
-    (".mlp.fc2.", ".mlp.2."),
-)
-
-
-def _convert(published: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Rename published tensors; fold what our modules do without."""
-    state: dict[str, Tensor] = {}
-    biases: dict[str, Tensor] = {}
-    for name, tensor in published.items():
-        new = _rename(name)
-        if name.endswith("relative_position_index"):
-            if not torch.equal(tensor, relative_position_index((2, 7, 7))):
-                raise WeightsError(f"{path}: {name} is not that of a (2, 7, 7) window")
-        elif name.endswith("relative_position_bias_table"):
-            state[new.replace(".attn.relative_position_bias_table", ".attention.position_bias")] = (
-                tensor.flatten()
-            )
-        elif new.startswith("value_encoder.trunk.") and _is_conv_bias(new, published, name):
-            biases[_batch_norm_of(new) + "running_mean"] = tensor
-        else:
-            state[new] = tensor
-    for mean, bias in biases.items():
-        # BN(conv + b) with mean m is BN(conv) with mean m - b: torchvision's
-        # ResNet-18 has no such bias and needs none.
-        if mean not in state:
-            raise WeightsError(f"{path} is not a published PCVOS or STCN file: no {mean}")
-        state[mean] = state[mean] - bias
-    return state
-
-
-def _rename(name: str) -> str:
-    for old, new in RENAMES:
-        if name.startswith(old):
-            rest = name[len(old) :]
-            if old.endswith(".layer"):
-                rest = f"{int(rest[0]) + 1}{rest[1:]}"
-            name = new + rest
-            break
-    for old, new in INNER_RENAMES:
-        name = name.replace(old, new)
-    if not name.startswith(("key_encoder.trunk.", "value_encoder.trunk.")):
-        # Only our residual blocks; a trunk's shortcut keeps torchvision's name.
-        name = name.replace(".downsample.", ".shortcut.")
-    return name
-
-
-def _is_conv_bias(new: str, published: Mapping[str, Tensor], name: str) -> bool:
-    weight = published.get(name.removesuffix("bias") + "weight")
-    return new.endswith(".bias") and weight is not None and weight.dim() == 4
-
-
-def _batch_norm_of(bias: str) -> str:
-    """Return the prefix of the batch norm behind a convolution's bias."""
-    stem = bias.removesuffix("bias")
-    if stem.endswith("downsample.0."):
-        return stem.removesuffix("0.") + "1."
-    return stem.removesuffix(".").replace("conv", "bn") + "."
 
 
 def _hint(path: Path) -> str:
@@ -331,6 +199,7 @@ def _hint(path: Path) -> str:
     return "the file is damaged or incomplete; download it again"
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the beginning of an error's message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[:2])[:300] if lines else type(error).__name__

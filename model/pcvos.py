@@ -21,9 +21,8 @@ from model.network.decoder import Decoder
 from model.network.encoders import KeyEncoder, ValueEncoder
 from model.network.refinement import IntraClipRefinement
 from model.ops.aggregation import soft_aggregate
-from model.ops.concatenation import concatenated
 from model.ops.timing import StageClock
-from model.types import Images, KeyFeatures
+from model.types import Images, KeyFeatures, concatenated
 
 
 class PCVOS(nn.Module):

@@ -13,10 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.ops.concatenation import concatenated
-from model.ops.images import normalise
-from model.ops.labels import label_pixels
-from model.ops.padding import Padding, clear_padding, unpad
+from model.ops.frames import Padding, clear_padding, normalise, unpad
+from model.ops.masks import label_pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +177,6 @@ class KeyFeatures:
         """Return the number of frames, ``B``."""
         return int(self.key.shape[0])
 
-    def frame(self, index: int) -> "KeyFeatures":
-        """Return the features of one frame, with ``B`` = 1."""
-        return self.part(slice(index, index + 1) if index != -1 else slice(-1, None))
-
     def part(self, s: slice) -> "KeyFeatures":
         """Return the features of some frames; views."""
         return self.map(lambda x: x[s])
@@ -261,3 +255,14 @@ class ClipPrediction:
         ids = torch.tensor((0, *self.object_ids), dtype=torch.int32, device=self.probs.device)
         for t in range(len(self)):
             yield label_pixels(self.probs[:, t], ids, size)
+
+
+def concatenated(parts: Iterable[Tensor], dim: int = 0) -> Tensor:
+    """Return ``torch.cat`` of one or more tensors; one alone is returned itself, not copied.
+
+    Args:
+        parts: Of one shape but for ``dim``.
+        dim: The axis along which they follow each other.
+    """
+    tensors = list(parts)
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors, dim)

@@ -12,11 +12,14 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 
 @dataclass(slots=True)
@@ -144,32 +147,44 @@ def trace() -> None:
         _remark(Text(traceback.format_exc().rstrip("\n")))
 
 
-class Progress(Protocol):
-    """Receiver of a running command's progress."""
+class Progress:
+    """A bar on stderr; draws nothing where there is no terminal, or quiet is wanted.
 
-    def expect(self, frames: int | None) -> None:
-        """Say how many frames there will be, or ``None`` if nobody knows."""
-        ...
+    Attributes:
+        drawn: Whether there is a bar to be seen.
+    """
 
-    def advance(self, frames: int) -> None:
-        """Add finished frames."""
-        ...
+    def __init__(self, bar: "RichProgress | None") -> None:
+        self._bar = bar
+        self.drawn = bar is not None
 
+    def expect(self, steps: int | None, *, done: int = 0) -> None:
+        """Say how many steps there will be, ``None`` if nobody knows, and how many are done."""
+        if self._bar is not None:
+            self._bar.reset(self._bar.task_ids[0], total=steps, completed=done)
 
-class _NoProgress:
-    def expect(self, frames: int | None) -> None:
-        """Draw nothing."""
+    def advance(self, steps: int) -> None:
+        """Add finished steps."""
+        if self._bar is not None:
+            self._bar.advance(self._bar.task_ids[0], steps)
 
-    def advance(self, frames: int) -> None:
-        """Draw nothing."""
+    def show(self, done: int, text: str) -> None:
+        """Say how many steps are done and how it goes."""
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=done, text=text)
 
 
 @contextmanager
-def progress(description: str) -> Iterator[Progress]:
-    """Show a bar with frames, FPS and time left while the block runs."""
+def progress(title: str, *, frames: bool = True) -> Iterator[Progress]:
+    """Show a bar with the steps done and the time left while the block runs.
+
+    Args:
+        title: Stands before the bar.
+        frames: Steps are frames, whose FPS is shown; else a text, as ``Progress.show`` takes it.
+    """
     console = _stderr()
     if verbosity.quiet or not console.is_terminal:
-        yield _NoProgress()
+        yield Progress(None)
         return
     from rich import progress as bars
 
@@ -182,82 +197,17 @@ def progress(description: str) -> Iterator[Progress]:
         bars.TextColumn("{task.description}", markup=False),
         bars.BarColumn(),
         bars.MofNCompleteColumn(),
-        bars.TextColumn("frames"),
-        _Speed(),
+        bars.TextColumn("{task.fields[text]}", markup=False),
+        *([_Speed()] if frames else []),
         bars.TimeRemainingColumn(),
     )
+    period = 60 if frames else 300
     # transient: the summary says it all once the work is done.
-    with bars.Progress(*columns, console=console, transient=True, speed_estimate_period=60) as bar:
-        task = bar.add_task(description, total=None)
-
-        class _Bar:
-            def expect(self, frames: int | None) -> None:
-                bar.update(task, total=frames)
-
-            def advance(self, frames: int) -> None:
-                bar.advance(task, frames)
-
-        yield _Bar()
-
-
-class TrainingProgress(Protocol):
-    """Receiver of a training's progress.
-
-    Attributes:
-        drawn: Whether there is a bar to be seen.
-    """
-
-    drawn: bool
-
-    def begin(self, step: int, steps: int) -> None:
-        """Say how many steps are done and how many there will be."""
-        ...
-
-    def show(self, step: int, text: str) -> None:
-        """Say how many steps are done and how it goes."""
-        ...
-
-
-class _NoTrainingProgress:
-    drawn = False
-
-    def begin(self, step: int, steps: int) -> None:
-        """Draw nothing."""
-
-    def show(self, step: int, text: str) -> None:
-        """Draw nothing."""
-
-
-@contextmanager
-def training_progress() -> Iterator[TrainingProgress]:
-    """Show a bar with steps, figures and time left while the block runs."""
-    console = _stderr()
-    if verbosity.quiet or not console.is_terminal:
-        yield _NoTrainingProgress()
-        return
-    from rich import progress as bars
-
-    columns = (
-        bars.TextColumn("training", markup=False),
-        bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        bars.TextColumn("{task.description}", markup=False),
-        bars.TimeRemainingColumn(),
-    )
-    # Of the whole screen the bar owns the last line; notes and warnings scroll above it.
-    with bars.Progress(*columns, console=console, transient=True, speed_estimate_period=300) as bar:
-        task = bar.add_task("", total=None)
-
-        class _Bar:
-            drawn = True
-
-            def begin(self, step: int, steps: int) -> None:
-                bar.reset(task, total=steps, completed=step)
-
-            def show(self, step: int, text: str) -> None:
-                bar.update(task, completed=step, description=text)
-
-        yield _Bar()
+    with bars.Progress(
+        *columns, console=console, transient=True, speed_estimate_period=period
+    ) as bar:
+        bar.add_task(title, total=None, text="frames" if frames else "")
+        yield Progress(bar)
 
 
 @contextmanager

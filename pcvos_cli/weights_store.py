@@ -4,6 +4,7 @@
 are found from any folder, in an editable install and in a wheel alike. Free of torch.
 """
 
+import hashlib
 import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from model.config import LITE_PROMPT, PCVOS_LITE, PRESETS
 from model.errors import ConfigError, WeightsError
-from model.ops.hashing import file_sha256
 
 if TYPE_CHECKING:
     import torch
@@ -104,6 +104,21 @@ def _entry(folder: Path, values: dict[str, Any]) -> ShippedWeights:
         path=folder / values["file"],
         **{field: values[field] for field in fields if field != "file"},
     )
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        WeightsError: If it is missing or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path}: no such weights file") from error
+    except OSError as error:
+        raise WeightsError(f"{path}: unreadable: {error.strerror}") from error
 
 
 def verify_shipped(entry: ShippedWeights) -> str:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.ops.images import normalise
+from model.ops.frames import normalise
 
 MIN_REFERENCE_SHARE = 0.005
 """An object counts when it covers at least this share of the sample's first frame."""

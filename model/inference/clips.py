@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.config import STRIDE
-from model.ops.padding import padding_to_multiple
+from model.ops.frames import padding_to_multiple
 from model.types import Clip, ClipFrames, ReferenceMask
 
 

@@ -24,12 +24,10 @@ import torch
 from torch import Tensor, nn
 
 from model.errors import EngineError, OutOfMemoryError
-from model.network.backbones import Trunk
 from model.network.decoder import Decoder
 from model.network.encoders import KeyEncoder, SharedValueEncoder
-from model.ops.concatenation import concatenated
 from model.pcvos import PCVOS
-from model.types import KeyFeatures
+from model.types import KeyFeatures, concatenated
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -62,14 +60,7 @@ def check_onnxruntime() -> None:
     Raises:
         EngineError: Saying what does not.
     """
-    _require_onnxruntime()
-    with _lock:
-        _open_session(nn.Conv2d(1, 1, 1), (torch.zeros(1, 1, 1, 1),), threads=1)
-
-
-def _require_onnxruntime() -> None:
-    if onnxruntime_version() is None:
-        raise EngineError("onnxruntime is not installed", hint="pip install onnxruntime")
+    OnnxExport(nn.Conv2d(1, 1, 1), object(), threads=1).run(torch.zeros(1, 1, 1, 1))
 
 
 def with_onnxruntime(
@@ -95,21 +86,18 @@ def with_onnxruntime(
         EngineError: ONNX Runtime is missing, or cannot run these modules; without
             ``warm_up`` it is raised by the first frame.
     """
-    _require_onnxruntime()
     identity = weights or object()
     onnx_model = PCVOS(
         model.config,
         # They stand in for the modules, with the same calls.
-        key_encoder=cast(
-            KeyEncoder, OnnxKeyEncoder(model.key_encoder, threads=threads, identity=identity)
-        ),
+        key_encoder=cast(KeyEncoder, OnnxKeyEncoder(model.key_encoder, identity, threads)),
         value_encoder=(
-            OnnxValueEncoder(model.value_encoder, threads=threads, identity=identity)
+            OnnxValueEncoder(model.value_encoder, identity, threads)
             if isinstance(model.value_encoder, SharedValueEncoder)
             else model.value_encoder
         ),
         refinement=model.refinement,
-        decoder=cast(Decoder, OnnxDecoder(model.decoder, threads=threads, identity=identity)),
+        decoder=cast(Decoder, OnnxDecoder(model.decoder, identity, threads)),
     ).eval()
     if warm_up is not None:
         _warm_up(onnx_model, *warm_up)
@@ -129,19 +117,11 @@ def _warm_up(model: PCVOS, objects: int, height: int, width: int) -> None:
 
 
 class OnnxKeyEncoder(nn.Module):
-    """Stands in for a ``KeyEncoder``, one frame at a time.
+    """Stands in for a ``KeyEncoder``, one frame at a time; arguments as ``OnnxExport``."""
 
-    Args:
-        encoder: The module that is exported.
-        threads: CPU threads.
-        identity: Of the weights, for sharing exports.
-    """
-
-    def __init__(self, encoder: KeyEncoder, *, threads: int, identity: Hashable) -> None:
+    def __init__(self, encoder: KeyEncoder, identity: Hashable, threads: int) -> None:
         super().__init__()
-        self._export = _Export(
-            _KeyGraph(encoder), (identity, "key encoder", threads), threads=threads
-        )
+        self._export = OnnxExport(_KeyGraph(encoder), (identity, "key encoder"), threads)
 
     def forward(self, frames: Tensor) -> KeyFeatures:
         """Encode ``(B, 3, H, W)`` as ``KeyEncoder`` does."""
@@ -154,23 +134,13 @@ _BOX_AXES = (_CELLS, _CELLS, {2: "h", 3: "w"}, {2: "h8", 3: "w8"}, {2: "h4", 3: 
 
 
 class OnnxDecoder(nn.Module):
-    """Stands in for a ``Decoder``, one frame with all its objects at a time.
+    """Stands in for a ``Decoder``, one frame with all its objects at a time."""
 
-    Args:
-        decoder: The module that is exported.
-        threads: CPU threads.
-        identity: Of the weights, for sharing exports.
-    """
-
-    def __init__(self, decoder: Decoder, *, threads: int, identity: Hashable) -> None:
+    def __init__(self, decoder: Decoder, identity: Hashable, threads: int) -> None:
         super().__init__()
         self.mask_block = decoder.mask_block
-        self._export = _Export(
-            _DecoderGraph(decoder),
-            (identity, "decoder", threads),
-            threads=threads,
-            open_axes=_BOX_AXES if decoder.mask_block else None,
-        )
+        axes = _BOX_AXES if decoder.mask_block else None
+        self._export = OnnxExport(decoder, (identity, "decoder"), threads, axes)
 
     def forward(
         self, readout: Tensor, refined: Tensor, query_value: Tensor, f8: Tensor, f4: Tensor
@@ -180,61 +150,19 @@ class OnnxDecoder(nn.Module):
 
 
 class OnnxValueEncoder(nn.Module):
-    """Stands in for a ``SharedValueEncoder``, one frame with all its objects at a time.
-
-    Args:
-        encoder: The module that is exported.
-        threads: CPU threads.
-        identity: Of the weights, for sharing exports.
-    """
+    """Stands in for a ``SharedValueEncoder``, one frame with all its objects at a time."""
 
     looks_at_frames = False
 
-    def __init__(self, encoder: SharedValueEncoder, *, threads: int, identity: Hashable) -> None:
+    def __init__(self, encoder: SharedValueEncoder, identity: Hashable, threads: int) -> None:
         super().__init__()
         self.width = encoder.width
-        self._export = _Export(
-            _ValueGraph(encoder), (identity, "value encoder", threads), threads=threads
-        )
+        self._export = OnnxExport(_ValueGraph(encoder), (identity, "value encoder"), threads)
 
     def forward(self, frames: Tensor | None, features: KeyFeatures, probs: Tensor) -> Tensor:
         """Encode masks; see ``ValueEncoder``."""
         del frames
         return self._export.run_by_frame(features.f16, features.f8, probs)
-
-
-class OnnxTrunk:
-    """Stands in for the first layers of a trunk in training, where they never change.
-
-    Args:
-        trunk: Of a key encoder; the layers are exported as they are now.
-        features: How many of the trunk's features are wanted, from the finest on.
-        threads: CPU threads.
-
-    Raises:
-        EngineError: ONNX Runtime is missing; or it cannot run them, with the first frame.
-    """
-
-    def __init__(self, trunk: Trunk, features: int, *, threads: int) -> None:
-        _require_onnxruntime()
-        graph = _TrunkGraph(trunk, features)
-        self._export = _Export(graph, (object(), "trunk"), threads=threads)
-
-    def __call__(self, frames: Tensor) -> tuple[Tensor, ...]:
-        """Map ``(B, 3, H, W)`` to the features, finest first, without gradients."""
-        with torch.no_grad():
-            by_frame = [self._export.run(one) for one in frames.split(1)]
-        return tuple(concatenated(maps) for maps in zip(*by_frame, strict=True))
-
-
-class _TrunkGraph(nn.Module):
-    def __init__(self, trunk: Trunk, features: int) -> None:
-        super().__init__()
-        self.trunk = trunk
-        self.features = features
-
-    def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
-        return self.trunk(frames)[: self.features]  # The exporter leaves out the rest.
 
 
 class _KeyGraph(nn.Module):
@@ -259,37 +187,43 @@ class _ValueGraph(nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def forward(self, f16: Tensor, f8: Tensor, probs: Tensor) -> tuple[Tensor, ...]:
-        return (self.encoder.from_features(f16, f8, probs),)
+    def forward(self, f16: Tensor, f8: Tensor, probs: Tensor) -> Tensor:
+        return self.encoder.from_features(f16, f8, probs)
 
 
-class _DecoderGraph(nn.Module):
-    def __init__(self, decoder: Decoder) -> None:
-        super().__init__()
-        self.decoder = decoder
+class OnnxExport:
+    """Runs an ONNX export of a module, made for each combination of input shapes.
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        return (self.decoder(*inputs),)
+    Args:
+        module: Takes and returns tensors.
+        name: Exports of one name are shared: says which weights and which module these are.
+        threads: CPU threads.
+        open_axes: By input, the axes whose length may differ from call to call, and their names.
 
-
-class _Export:
-    """Runs an ONNX export of a module, made for each combination of input shapes."""
+    Raises:
+        EngineError: ONNX Runtime is missing.
+    """
 
     def __init__(
         self,
         module: nn.Module,
         name: Hashable,
-        *,
         threads: int,
         open_axes: tuple[dict[int, str], ...] | None = None,
     ) -> None:
+        if onnxruntime_version() is None:
+            raise EngineError("onnxruntime is not installed", hint="pip install onnxruntime")
         self._module = module.eval()
-        self._name = name
+        self._name = (name, threads)
         self._threads = threads
         self._open_axes = open_axes
 
     def run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Return what the module would, sharing the memory of the runtime's arrays."""
+        """Return what the module would, sharing the memory of the runtime's arrays.
+
+        Raises:
+            EngineError: It cannot be exported, loaded or run.
+        """
         session = self._session(inputs)
         # The exporter leaves out what a module does not look at.
         named = dict(zip(_names(inputs), inputs, strict=True))

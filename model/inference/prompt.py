@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from model.network.prompt import STRIDE, ImageFeatures, PromptSegmenter, draw_prompts
-from model.ops.images import normalise
+from model.ops.frames import normalise
 from model.ops.zoom import Window, zoom, zoom_window
 
 MARGIN = 1.4

@@ -7,12 +7,11 @@ from torch import Tensor
 
 from model.config import InferenceConfig
 from model.inference.object_boxes import with_object_boxes
-from model.inference.objects import ObjectRegistry
 from model.inference.strays import StrayFilter
-from model.memory.bank import FrameRecord, Memory, MemoryBank, MemoryFrame
+from model.memory.bank import Memory, MemoryBank, MemoryFrame
 from model.ops.aggregation import soft_aggregate
+from model.ops.frames import Padding, pad, unpad
 from model.ops.masks import object_masks
-from model.ops.padding import Padding, pad, unpad
 from model.ops.timing import StageClock
 from model.pcvos import PCVOS
 from model.types import Clip, ClipFrames, ClipPrediction, KeyFeatures, ReferenceMask
@@ -29,8 +28,7 @@ class ClipSegmenter:
             Keys are compared, and masks merged, in float32 in any case.
         frames_at_once: Frames encoded or decoded in one pass. ``None`` chooses one on a
             CPU, where larger passes only cost memory, and eight elsewhere.
-        synchronise: Wait for CUDA at both ends of every stage, so that ``stage_seconds``
-            charges each for its own work. For measuring only: it holds up the device.
+        clock: Is charged with the seconds of each stage.
     """
 
     def __init__(
@@ -41,7 +39,7 @@ class ClipSegmenter:
         device: torch.device | str = "cpu",
         autocast: torch.dtype | None = None,
         frames_at_once: int | None = None,
-        synchronise: bool = False,
+        clock: StageClock | None = None,
     ) -> None:
         self._settings = settings.for_model(model.config)
         self._device = torch.device(device)
@@ -52,36 +50,19 @@ class ClipSegmenter:
         self._at_once = frames_at_once or (1 if self._device.type == "cpu" else 8)
         self._autocast = autocast
         self._bank = MemoryBank(settings.max_memory_frames, model.config.memory_decay)
-        self._registry = ObjectRegistry()
+        self._object_ids: tuple[int, ...] = ()  # Ascending; channel k + 1 is object_ids[k].
         self._strays = StrayFilter() if self._settings.drop_strays else None
-        self._clock = StageClock(synchronise=synchronise)
+        self._clock = clock or StageClock()
 
     @property
-    def stage_seconds(self) -> dict[str, float]:
-        """Seconds by stage so far."""
-        return dict(self._clock.seconds)
-
-    @property
-    def memory_frames(self) -> int:
-        """Frames in the memory."""
-        return self._bank.frames
-
-    @property
-    def memory_records(self) -> tuple[FrameRecord, ...]:
-        """Records of the memory's frames, with their usage, oldest first."""
-        return self._bank.records
+    def memory(self) -> MemoryBank:
+        """The memory; with ``object_ids`` and ``bodies`` it is all that a later clip depends on."""
+        return self._bank
 
     @property
     def object_ids(self) -> tuple[int, ...]:
         """Ids of the objects that have entered, ascending."""
-        return self._registry.object_ids
-
-    def memory_frame(self, index: int) -> MemoryFrame:
-        """Return a frame of the memory; errors as ``MemoryBank.frame``.
-
-        With ``object_ids`` and ``bodies`` they are all that a later clip depends on.
-        """
-        return self._bank.frame(index)
+        return self._object_ids
 
     @property
     def bodies(self) -> dict[int, Tensor]:
@@ -107,7 +88,7 @@ class ClipSegmenter:
         """
         if self._bank.frames:
             raise ValueError("only a new segmenter can be restored")
-        self._registry.register(object_ids)
+        self._object_ids = tuple(sorted({*self._object_ids, *object_ids}))
         for frame in memory:
             values = {i: value.to(self._device) for i, value in frame.values.items()}
             self._bank.restore(MemoryFrame(frame.key.to(self._device), values, frame.record))
@@ -179,7 +160,7 @@ class ClipSegmenter:
                     if not clip.final:
                         self._remember(frames, features, probs[1:, -1], reference=True)
             yield ClipPrediction(
-                clip.start + start, self._registry.object_ids, unpad(probs, clip.padding).cpu()
+                clip.start + start, self._object_ids, unpad(probs, clip.padding).cpu()
             )
             start = end
 
@@ -200,14 +181,22 @@ class ClipSegmenter:
             with self._clock("aggregation"):
                 # Half precision has no 1 - 1e-7.
                 objects = logits.transpose(0, 1).float().sigmoid_()
-                probs = soft_aggregate(self._registry.arrange(objects, order))
+                probs = soft_aggregate(self._in_channel_order(objects, order))
                 if self._strays is not None:
-                    self._strays.drop(probs, self._registry.object_ids)
+                    self._strays.drop(probs, self._object_ids)
             yield probs
+
+    def _in_channel_order(self, maps: Tensor, order: tuple[int, ...]) -> Tensor:
+        """Arrange maps ``(len(order), ...)`` of some ids as ``(K, ...)``, zero for the others."""
+        if order == self._object_ids:
+            return maps
+        arranged = maps.new_zeros((len(self._object_ids), *maps.shape[1:]))
+        arranged[[self._object_ids.index(i) for i in order]] = maps
+        return arranged
 
     def _leave(self, probs: Tensor, first: int, gone: Mapping[int, int]) -> None:
         """Give the background what objects that are gone have of ``(K + 1, t, H, W)``."""
-        for channel, object_id in enumerate(self._registry.object_ids, start=1):
+        for channel, object_id in enumerate(self._object_ids, start=1):
             if object_id in gone:
                 absent = probs[:, max(0, gone[object_id] - first) :]
                 absent[0] += absent[channel]
@@ -218,13 +207,13 @@ class ClipSegmenter:
 
         Each listed object is replaced as a whole; its given pixels belong to it alone.
         """
-        known = self._registry.object_ids
-        self._registry.register(reference.object_ids)
-        objects = self._registry.arrange(probs[1:], known)
+        known = self._object_ids
+        self._object_ids = tuple(sorted({*known, *reference.object_ids}))
+        objects = self._in_channel_order(probs[1:], known)
         labels = reference.labels.to(self._device)
         given = pad(object_masks(labels, reference.object_ids), padding)
         last = objects[:, -1] * (1 - given.sum(0)).clamp(min=0)
-        listed = [self._registry.object_ids.index(i) for i in reference.object_ids]
+        listed = [self._object_ids.index(i) for i in reference.object_ids]
         last[listed] = given
         if self._strays is not None:
             for object_id, mask in zip(reference.object_ids, given, strict=True):
@@ -246,7 +235,7 @@ class ClipSegmenter:
         last = features.last_frame()
         with self._clock("value_encoder"):
             values = self._model.encode_value(frames, last, probs[None], at=slice(-1, None))[0]
-            by_object = dict(zip(self._registry.object_ids, values, strict=True))
+            by_object = dict(zip(self._object_ids, values, strict=True))
             self._bank.add(last.key[0], by_object, reference=reference)
 
 
@@ -277,4 +266,4 @@ class _ClipFeatures:
         for _ in self._passes:
             pass
         assert self._last is not None, "a clip has frames"
-        return self._last.frame(-1)
+        return self._last.part(slice(-1, None))

@@ -12,7 +12,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from model.ops.concatenation import concatenated
+from model.types import concatenated
 
 TILE = 1 << 10
 """Columns of a tile. With ``LEAST_QUERIES`` rows it has 4 MB, stays in the cache, and its product

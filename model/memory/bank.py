@@ -72,23 +72,17 @@ class MemoryFrame:
 
 
 class _Rows:
-    """A tensor that grows along its first axis, copied only when its capacity doubles.
+    """A tensor that grows along its first axis, copied only when its capacity doubles."""
 
-    Args:
-        first: The first rows.
-        limit: Rows there will hardly be more of; ``None``: any number.
-    """
-
-    def __init__(self, first: Tensor, limit: int | None) -> None:
-        self._limit = limit
-        self._storage = first.new_empty((self._capacity(first.shape[0]), *first.shape[1:]))
+    def __init__(self, first: Tensor) -> None:
+        self._storage = first.new_empty((2 * first.shape[0], *first.shape[1:]))
         self._length = 0
         self.append(first)
 
     def append(self, rows: Tensor) -> None:
         end = self._length + rows.shape[0]
         if end > self._storage.shape[0]:
-            grown = self._storage.new_empty((self._capacity(end), *self._storage.shape[1:]))
+            grown = self._storage.new_empty((2 * end, *self._storage.shape[1:]))
             grown[: self._length] = self._storage[: self._length]
             self._storage = grown
         self._storage[self._length : end] = rows
@@ -105,41 +99,20 @@ class _Rows:
     def view(self) -> Tensor:
         return self._storage[: self._length]
 
-    def _capacity(self, wanted: int) -> int:
-        if self._limit is not None and wanted <= self._limit:
-            return min(2 * wanted, self._limit)
-        return 2 * wanted
 
-
+@dataclass(slots=True)
 class ObjectGroup:
     """Objects that entered on the same frame and so share their memory frames.
 
     Attributes:
         object_ids: Ids in the order of the value's object axis.
         start: Memory location (row of the bank's keys) at which the group begins.
+        values: ``(N, K, C_v)``, ``N`` counted from ``start``.
     """
 
-    def __init__(
-        self, object_ids: tuple[int, ...], start: int, values: Tensor, limit: int | None = None
-    ) -> None:
-        self.object_ids = object_ids
-        self.start = start
-        self._values = _Rows(values, limit)
-
-    def append(self, values: Tensor) -> None:
-        """Add one memory frame's values, ``(h * w, K, C_v)``."""
-        self._values.append(values)
-
-    def drop(self, begin: int, count: int) -> None:
-        """Forget ``count`` locations of the bank from ``begin`` on."""
-        if begin < self.start:
-            self.start -= count
-        else:
-            self._values.drop(begin - self.start, count)
-
-    def values(self) -> Tensor:
-        """Return ``(N, K, C_v)``, ``N`` counted from the group's start."""
-        return self._values.view()
+    object_ids: tuple[int, ...]
+    start: int
+    values: _Rows
 
 
 class MemoryBank:
@@ -207,17 +180,15 @@ class MemoryBank:
         rows = key.flatten(1).t()  # (h * w, C_k)
         self._cells = rows.shape[0]
         start = self.frames * self._cells
-        # One more than fits, for a frame enters before another one leaves.
-        limit = None if self._max_frames is None else (self._max_frames + 1) * self._cells
         if self._keys is None:
-            self._keys = _Rows(rows, limit)
+            self._keys = _Rows(rows)
         else:
             self._keys.append(rows)
         for group in self.groups:
-            group.append(_value_rows(values, group.object_ids))
+            group.values.append(_value_rows(values, group.object_ids))
         if entering := tuple(sorted(set(values) - set(known))):
             rows = _value_rows(values, entering)
-            self.groups.append(ObjectGroup(entering, start, rows, limit))
+            self.groups.append(ObjectGroup(entering, start, _Rows(rows)))
         self._records.append(record)
 
     def _drop_one(self) -> None:
@@ -229,8 +200,12 @@ class MemoryBank:
         index = min(candidates, key=lambda i: self._records[i].mean_usage)
         del self._records[index]
         self._keys.drop(index * self._cells, self._cells)
+        begin = index * self._cells
         for group in self.groups:
-            group.drop(index * self._cells, self._cells)
+            if begin < group.start:
+                group.start -= self._cells
+            else:
+                group.values.drop(begin - group.start, self._cells)
 
     def memories(self) -> list[Memory]:
         """Return what each group reads from, in the order of ``groups``; views, ``B`` = 1."""
@@ -245,7 +220,7 @@ class MemoryBank:
             usage = None
             if self._max_frames is not None:
                 usage = key.new_zeros(key.shape[-1], dtype=torch.float32)
-            value = group.values().permute(1, 2, 0)[None]
+            value = group.values.view().permute(1, 2, 0)[None]
             memories.append(Memory(key, value, group_penalty, usage))
         return memories
 
@@ -291,7 +266,7 @@ class MemoryBank:
         values: dict[int, Tensor] = {}
         for group in self.groups:
             if group.start <= begin:
-                rows = group.values()[begin - group.start : end - group.start]
+                rows = group.values.view()[begin - group.start : end - group.start]
                 values |= {i: rows[:, k].t() for k, i in enumerate(group.object_ids)}
         return MemoryFrame(keys[begin:end].t(), values, self._records[index])
 

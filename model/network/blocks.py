@@ -6,7 +6,6 @@ share a part of a block's input (an image feature), that part is therefore convo
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -149,52 +148,6 @@ class ObjectBlock(nn.Module):
         hidden = functional.relu(self.widen(self.around(x)) + self.summary(mean))
         out: Tensor = x + self.narrow(hidden)
         return out
-
-
-class CBAM(nn.Module):
-    """Convolutional block attention (Woo et al., ECCV 2018): first channels, then places.
-
-    Args:
-        width: Channels.
-        reduction: Channels over the width of the channel gate's hidden layer.
-    """
-
-    def __init__(self, width: int, *, reduction: int = 16) -> None:
-        super().__init__()
-        self.channel_gate = nn.Sequential(
-            nn.Linear(width, width // reduction), nn.ReLU(), nn.Linear(width // reduction, width)
-        )
-        self.spatial_gate = nn.Conv2d(2, 1, 7, padding=3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Rescale ``(B, width, h, w)``."""
-        channels = self.channel_gate(x.mean((2, 3))) + self.channel_gate(x.amax((2, 3)))
-        x = x * torch.sigmoid(channels)[:, :, None, None]
-        places = torch.cat((x.amax(1, keepdim=True), x.mean(1, keepdim=True)), dim=1)
-        return x * torch.sigmoid(self.spatial_gate(places))
-
-
-class FeatureFusion(nn.Module):
-    """Fuse value and key features: ResBlock, CBAM, ResBlock (section 4.1)."""
-
-    def __init__(self, in_width: int, width: int) -> None:
-        super().__init__()
-        self.block1 = ResBlock(in_width, width)
-        self.attention = CBAM(width)
-        self.block2 = ResBlock(width, width)
-
-    def forward(self, value: Tensor, f16: Tensor) -> Tensor:
-        """Fuse values with key features that objects share.
-
-        Args:
-            value: ``(B * K, C, h, w)``, the objects of one frame next to each other.
-            f16: ``(B, C_16, h, w)``.
-
-        Returns:
-            ``(B * K, width, h, w)``.
-        """
-        x = self.block1(value, self.block1.shared_part(f16))
-        return self.block2(x + self.attention(x))
 
 
 class UpsampleBlock(nn.Module):

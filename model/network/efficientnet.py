@@ -8,10 +8,13 @@ weights fit; a test compares both networks.
 import math
 from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from model.ops.frames import IMAGENET_MEAN, IMAGENET_STD
 
 BATCH_NORM_EPS = 1e-3
 """As in TensorFlow, where the weights were trained."""
@@ -31,6 +34,45 @@ STAGES = (
 
 FEATURES = (1, 2, 4, 6)
 """The stages that end the strides 4, 8, 16 and 32."""
+
+
+class EfficientNetLite0Trunk(nn.Module):
+    """EfficientNet-Lite0 up to stride 16 or 32.
+
+    Its weights expect ``(rgb - 127) / 128``; frames arrive ImageNet-normalised, as
+    everywhere else, and are converted here.
+
+    Args:
+        strides: How many of the strides 4, 8, 16 and 32 there are features at.
+    """
+
+    scale: Tensor
+    offset: Tensor
+
+    def __init__(self, strides: int = 3) -> None:
+        super().__init__()
+        self.net = EfficientNetLite0(strides)
+        self.register_load_state_dict_pre_hook(_drop_later_stages)  # type: ignore[no-untyped-call]
+        self.widths = self.net.widths
+        mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+        self.register_buffer("scale", (std * 255 / 128).view(3, 1, 1), persistent=False)
+        self.register_buffer("offset", ((mean * 255 - 127) / 128).view(3, 1, 1), persistent=False)
+
+    def forward(self, frames: Tensor, known: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
+        """Map ``(B, 3, H, W)`` to its features, finest first."""
+        return self.net(frames if known else frames * self.scale + self.offset, known)
+
+
+def _drop_later_stages(
+    trunk: nn.Module, state: dict[str, Any], prefix: str, *_others: object
+) -> None:
+    """Accept weights of the whole network, as they are published."""
+    assert isinstance(trunk, EfficientNetLite0Trunk)
+    kept = len(trunk.net.blocks)
+    start = f"{prefix}net.blocks."
+    for name in [name for name in state if name.startswith(start)]:
+        if int(name.removeprefix(start).partition(".")[0]) >= kept:
+            del state[name]
 
 
 class EfficientNetLite0(nn.Module):

@@ -8,10 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.network.backbones import ResNetTrunk, Trunk
 from model.network.blocks import (
     CONTEXT_KERNEL,
-    FeatureFusion,
     ResBlock,
     ZeroConv2d,
     add_shared,
@@ -26,6 +24,23 @@ COSINE_TEMPERATURE = 0.05
 
 POSITION_SIGMA = 4.0
 """Initial reach, in cells of stride 16, over which a match loses ``exp(-1/2)`` of its weight."""
+
+
+class Trunk(Protocol):
+    """A backbone that returns features at strides 4, 8 and 16, and may go on to 32.
+
+    Attributes:
+        widths: Channels of these features.
+    """
+
+    widths: tuple[int, ...]
+
+    def __call__(self, frames: Tensor, known: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
+        """Map ``(B, 3, H, W)`` to its features, finest first.
+
+        ``known`` are the finest of them, where somebody has them already.
+        """
+        ...
 
 
 class KeyEncoder(nn.Module):
@@ -157,33 +172,6 @@ class ValueEncoder(Protocol):
             ``(B, K, C_v, h, w)``.
         """
         ...
-
-
-class TrunkValueEncoder(nn.Module):
-    """The paper's: ResNet-18 on image, mask and others, fused with the key feature.
-
-    Args:
-        trunk: Takes five channels.
-        key_trunk_width: Channels of the key encoder's stride-16 feature.
-        width: C_v.
-    """
-
-    looks_at_frames = True
-
-    def __init__(self, trunk: ResNetTrunk, key_trunk_width: int, width: int) -> None:
-        super().__init__()
-        self.width = width
-        self.trunk = trunk
-        self.fuser = FeatureFusion(trunk.widths[2] + key_trunk_width, width)
-
-    def forward(self, frames: Tensor, features: KeyFeatures, probs: Tensor) -> Tensor:
-        """Encode masks; see ``ValueEncoder``."""
-        batch, objects = probs.shape[:2]
-        masks = torch.stack((probs, others(probs)), dim=2)  # (B, K, 2, H, W)
-        images = frames[:, None].expand(-1, objects, -1, -1, -1)
-        x = torch.cat((images, masks), dim=2).flatten(0, 1)
-        *_, value = self.trunk(x)
-        return self.fuser(value, features.f16).unflatten(0, (batch, objects))
 
 
 class SharedValueEncoder(nn.Module):

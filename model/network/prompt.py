@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.config import PromptConfig
-from model.network.backbones import EfficientNetLite0Trunk
 from model.network.blocks import UpsampleBlock
-from model.network.efficientnet import InvertedResidual
+from model.network.efficientnet import EfficientNetLite0Trunk, InvertedResidual
 
 STRIDE = 4
 """Of prompt maps and logits."""

@@ -2,13 +2,9 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 PROBABILITY_MARGIN = 1e-7
 """Probabilities are kept this far from 0 and 1 before their odds are taken."""
-
-_LEAST_LOG = -1e-12
-"""Closest to 0 that the background's log probability comes before its odds are taken."""
 
 
 def soft_aggregate(object_probs: Tensor, *, dim: int = 0) -> Tensor:
@@ -29,26 +25,3 @@ def soft_aggregate(object_probs: Tensor, *, dim: int = 0) -> Tensor:
     probs = probs.clamp_(PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN)
     odds = probs.div_(1 - probs)  # At most 1e7, so sums neither overflow nor need logarithms.
     return odds.div_(odds.sum(dim, keepdim=True))
-
-
-def aggregated_log_probs(logits: Tensor, *, dim: int) -> Tensor:
-    """Aggregate as ``soft_aggregate``, from logits to log probabilities, for training.
-
-    Here a pixel that is confidently wrong keeps its gradient, which the margins of
-    ``soft_aggregate`` would take away. The odds of an object are its logit's; normalising
-    odds to sum to 1 is a softmax of logits.
-
-    Args:
-        logits: ``(..., K, ...)`` float32, objects along ``dim``.
-        dim: The axis of the objects.
-
-    Returns:
-        ``(..., K + 1, ...)`` log probabilities, channel 0 is the background.
-    """
-    if logits.shape[dim] == 1:
-        background = -logits  # log(1 - p) - log(p)
-    else:
-        log_background = functional.logsigmoid(-logits).sum(dim, keepdim=True)
-        log_background = log_background.clamp(max=_LEAST_LOG)
-        background = log_background - torch.log(-torch.expm1(log_background))
-    return torch.log_softmax(torch.cat((background, logits), dim), dim)

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -43,11 +43,6 @@ class StageClock:
                 except StopIteration:
                     return
             yield item
-
-    def add(self, seconds: Mapping[str, float]) -> None:
-        """Charge what another clock has measured, by stage."""
-        for stage, more in seconds.items():
-            self.seconds[stage] += more
 
     def _wait(self) -> None:
         if self._synchronise and torch.cuda.is_available():

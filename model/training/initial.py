@@ -6,6 +6,7 @@ this score and rises.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from model.build import build_pcvos
 from model.checkpoint import Checkpoint
 from model.config import PCVOSConfig
 from model.errors import WeightsError
-from model.network.backbones import EfficientNetLite0Trunk
+from model.network.efficientnet import EfficientNetLite0Trunk
 
 
 def extended(
@@ -23,14 +24,16 @@ def extended(
     """Return weights of a larger shape that give what a checkpoint gives.
 
     Args:
-        checkpoint: Weights without context, or whatever else ``config`` has and they lack.
-        config: The larger shape; it adds parts that start at zero.
+        checkpoint: Weights that may lack the context.
+        config: The larger shape, with a context; its parts start at zero.
         trunk_state: As ``training_free`` takes it; fills the trunk's stages that they lack.
         seed: Of the new parts.
 
     Raises:
-        WeightsError: If the weights hold something that the larger shape has no place for.
+        WeightsError: If the weights hold something that the larger shape has no place for, or
+            lack something besides what it adds.
     """
+    needed = build_pcvos(replace(config, context=None)).state_dict().keys()
     torch.manual_seed(seed)
     model = build_pcvos(config)
     trunk = model.key_encoder.trunk
@@ -38,11 +41,13 @@ def extended(
         with torch.no_grad():
             load_imagenet_trunk(trunk, trunk_state)
     try:
-        unknown = model.load_state_dict(checkpoint.state, strict=False).unexpected_keys
+        missing, unknown = model.load_state_dict(checkpoint.state, strict=False)
     except RuntimeError as error:
         raise WeightsError(f"the weights do not fit {config.name}: {error}") from error
     if unknown:
         raise WeightsError(f"the weights do not fit {config.name}: it has no {unknown[0]}")
+    if lacking := [name for name in missing if name in needed]:
+        raise WeightsError(f"the weights do not fit {config.name}: they lack {lacking[0]}")
     return Checkpoint(config, model.state_dict(), {"source": f"extended {checkpoint.sha256}"})
 
 

@@ -13,13 +13,13 @@ from model.build import build_pcvos, build_prompt_segmenter
 from model.config import PCVOSConfig, PromptConfig
 from model.data.sample import Problem, TrainingBatch
 from model.errors import ConfigError, WeightsError
-from model.inference.engine import OnnxTrunk, onnxruntime_version
 from model.network.prompt import PromptSegmenter
 from model.ops.timing import StageClock
 from model.pcvos import PCVOS
 from model.training.config import TrainConfig
 from model.training.distributed import Processes
 from model.training.feed import Positions, open_feed
+from model.training.frozen import frozen_layers, frozen_trunk
 from model.training.optimisation import build_average, build_optimiser, freeze_trunk, set_rates
 from model.training.pictures import draw_batch
 from model.training.pretrained import Init, initial_model
@@ -336,47 +336,16 @@ def _trainer(
 ) -> ClipTrainer | PromptTrainer:
     """Return what turns a batch into losses."""
     if isinstance(model, PromptSegmenter):
-        return PromptTrainer(model, trunk=_frozen_trunk(model, config, device), clock=clock)
+        return PromptTrainer(model, trunk=frozen_trunk(model, config, device), clock=clock)
     return ClipTrainer(
         model,
         clip_length=config.samples.clip_length,
         clip_supervision=config.loss.clip_supervision,
         damage=config.samples.damage,
         free_clips=config.samples.free_clips,
-        known=_frozen_layers(model, config, device),
+        known=frozen_layers(model, config, device),
         clock=clock,
     )
-
-
-def _frozen_layers(model: PCVOS, config: TrainConfig, device: torch.device) -> OnnxTrunk | None:
-    """Return ONNX Runtime's stand-in for layers that never change, or ``None``.
-
-    With lite's trunk frozen up to stride 8, the key encoder's forward pass takes about half the
-    time that it takes in torch (docs/training.md).
-    """
-    trunk = model.key_encoder.trunk
-    if config.optimiser.trunk_rate == 0:
-        features = len(trunk.widths)
-    elif config.optimiser.freeze_stride >= 8:
-        features = {8: 2, 16: 3}[config.optimiser.freeze_stride]
-    else:
-        return None
-    if not _has_engine(config, device):
-        return None
-    return OnnxTrunk(trunk, features, threads=torch.get_num_threads())
-
-
-def _frozen_trunk(
-    model: PromptSegmenter, config: TrainConfig, device: torch.device
-) -> OnnxTrunk | None:
-    """Return ONNX Runtime's stand-in for the trunk: 17 ms a crop where torch takes 47."""
-    if not _has_engine(config, device):
-        return None
-    return OnnxTrunk(model.trunk, len(model.trunk.widths), threads=torch.get_num_threads())
-
-
-def _has_engine(config: TrainConfig, device: torch.device) -> bool:
-    return config.run.frozen_engine and device.type == "cpu" and onnxruntime_version() is not None
 
 
 def _half_precision(device: torch.device) -> torch.dtype | None:

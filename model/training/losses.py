@@ -6,9 +6,36 @@ its gradient, however confident.
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 DICE_SMOOTHING = 1.0
 """Pixels added to both sides of the fraction: an absent object that is not predicted scores 1."""
+
+LEAST_LOG = -1e-12
+"""Closest to 0 that the background's log probability comes before its odds are taken."""
+
+
+def aggregated_log_probs(logits: Tensor, *, dim: int) -> Tensor:
+    """Aggregate as ``soft_aggregate``, from logits to log probabilities, for training.
+
+    Here a pixel that is confidently wrong keeps its gradient, which the margins of
+    ``soft_aggregate`` would take away. The odds of an object are its logit's; normalising
+    odds to sum to 1 is a softmax of logits.
+
+    Args:
+        logits: ``(..., K, ...)`` float32, objects along ``dim``.
+        dim: The axis of the objects.
+
+    Returns:
+        ``(..., K + 1, ...)`` log probabilities, channel 0 is the background.
+    """
+    if logits.shape[dim] == 1:
+        background = -logits  # log(1 - p) - log(p)
+    else:
+        log_background = functional.logsigmoid(-logits).sum(dim, keepdim=True)
+        log_background = log_background.clamp(max=LEAST_LOG)
+        background = log_background - torch.log(-torch.expm1(log_background))
+    return torch.log_softmax(torch.cat((background, logits), dim), dim)
 
 
 def bootstrapped_cross_entropy(log_probs: Tensor, labels: Tensor, *, share: float) -> Tensor:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.data.sample import TrainingBatch
-from model.ops.images import IMAGENET_MEAN, IMAGENET_STD
+from model.ops.frames import IMAGENET_MEAN, IMAGENET_STD
 
 COLOURS = np.array(
     [(0, 0, 0), (230, 25, 75), (60, 180, 75), (0, 130, 200), (245, 130, 48), (145, 30, 180)],

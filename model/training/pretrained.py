@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights, ResNet50_Weights
 
 from model.build import build_pcvos, build_prompt_segmenter
-from model.checkpoint import load_checkpoint, load_prompt_segmenter, model_from, read_tensors
+from model.checkpoint import load_checkpoint, load_prompt_segmenter, model_from
 from model.config import LITE_PROMPT, PRESETS
 from model.errors import ConfigError, MissingPackage, WeightsError
-from model.network.backbones import EfficientNetLite0Trunk, ResNetTrunk
-from model.network.encoders import TrunkValueEncoder
+from model.network.efficientnet import EfficientNetLite0Trunk
 from model.network.prompt import PromptSegmenter
+from model.network.resnet import ResNetTrunk, TrunkValueEncoder
 from model.pcvos import PCVOS
+from model.published import read_tensors
 from model.training.config import TrainConfig
 from model.training.initial import fill_in_order, load_imagenet_trunk
 

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.network.prompt import STRIDE, ImageFeatures, PromptSegmenter, draw_prompts
-from model.ops.aggregation import aggregated_log_probs
 from model.ops.clicks import largest_error
 from model.ops.timing import StageClock
 from model.training.damage import damage_masks
 from model.training.losses import (
+    aggregated_log_probs,
     batch_iou,
     bootstrapped_cross_entropy,
     dice_loss,

@@ -18,11 +18,11 @@ from torch.nn import functional
 from model.config import InferenceConfig
 from model.data.sample import TrainingBatch
 from model.memory.bank import Memory, age_penalties
-from model.ops.aggregation import aggregated_log_probs
 from model.ops.timing import StageClock
 from model.pcvos import PCVOS
 from model.training.damage import damage_masks
 from model.training.losses import (
+    aggregated_log_probs,
     batch_iou,
     bootstrapped_cross_entropy,
     dice_loss,

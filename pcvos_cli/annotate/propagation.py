@@ -80,7 +80,7 @@ class Propagation:
             )
         project = self._project
         fixed = set(project.references)
-        segmenter = new_segmenter(job)
+        segmenter = new_segmenter(job, StageClock())
         kept = self._newest(start, job)
         memory = kept or _Memory(first, "", (), (), {})
         segmenter.restore(memory.object_ids, memory.frames, memory.bodies)
@@ -128,7 +128,7 @@ class Propagation:
         frames = (
             resize_frame(project.frames.rgb(i), job.plan.working_size) for i in range(start, -1, -1)
         )
-        segmenter = new_segmenter(job)
+        segmenter = new_segmenter(job, StageClock())
         for clip in iter_clips(frames, mirrored, interval=job.settings.inference.interval):
             for prediction in segmenter.segment_frames(clip):
                 labels = prediction.labels(job.plan.source_size)
@@ -171,7 +171,7 @@ class Propagation:
         """Keep the segmenter's memory; what ``before`` holds of it is shared."""
         known = {kept.record.number: kept for kept in before.frames}
         frames = []
-        for index, record in enumerate(segmenter.memory_records):
+        for index, record in enumerate(segmenter.memory.records):
             old = known.get(record.number)
             frames.append(replace(old, record=record) if old else _copy(segmenter, index))
         memory = _Memory(
@@ -198,6 +198,6 @@ class Propagation:
 
 
 def _copy(segmenter: ClipSegmenter, index: int) -> MemoryFrame:
-    frame = segmenter.memory_frame(index)
+    frame = segmenter.memory.frame(index)
     values = {i: value.clone() for i, value in frame.values.items()}
     return MemoryFrame(frame.key.clone(), values, frame.record)

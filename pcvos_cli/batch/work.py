@@ -16,7 +16,6 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from model.errors import OutputError, PCVOSError
-from model.ops.hashing import file_sha256
 from pcvos_cli.batch.engine import TaskProgress
 from pcvos_cli.batch.findings import examine
 from pcvos_cli.batch.jobs import Job
@@ -28,7 +27,7 @@ from pcvos_cli.run.plan import RunPlan
 from pcvos_cli.run.report import SegmentReport
 from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.video.folder import image_files
-from pcvos_cli.weights_store import resolve_weights
+from pcvos_cli.weights_store import file_sha256, resolve_weights
 
 UNFINISHED = ".unfinished"
 """Folder inside OUT in which jobs work."""

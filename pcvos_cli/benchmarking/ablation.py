@@ -7,7 +7,6 @@ from typing import Any
 
 from model.checkpoint import load_checkpoint
 from model.errors import ConfigError
-from model.ops.threads import cpu_threads
 from pcvos_cli.benchmarking.ablation_tables import (
     PARTS,
     AblationCell,
@@ -19,7 +18,7 @@ from pcvos_cli.benchmarking.clip import BenchmarkSettings
 from pcvos_cli.benchmarking.machine import describe_machine
 from pcvos_cli.benchmarking.measure import measure_model, with_interval
 from pcvos_cli.benchmarking.training_scheme import read_scheme
-from pcvos_cli.run.device import choose_device
+from pcvos_cli.run.device import choose_device, cpu_threads
 from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.scoring.layouts import TruthDataset
 from pcvos_cli.weights_store import resolve_weights

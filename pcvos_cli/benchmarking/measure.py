@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from model.errors import InputError
 from model.inference.clips import iter_clips
-from model.ops.threads import cpu_threads
 from model.ops.timing import StageClock
 from pcvos_cli.benchmarking.clip import BenchmarkSettings, clips_to_measure
 from pcvos_cli.benchmarking.machine import (
@@ -31,6 +30,7 @@ from pcvos_cli.benchmarking.machine import (
     synchronise,
 )
 from pcvos_cli.benchmarking.report import BenchmarkReport, Measurement, Spread
+from pcvos_cli.run.device import cpu_threads
 from pcvos_cli.run.frames import decode, new_segmenter
 from pcvos_cli.run.pipeline import segment_video
 from pcvos_cli.run.plan import Job, prepare
@@ -116,7 +116,8 @@ def with_interval(settings: SegmentSettings, interval: int) -> SegmentSettings:
 
 def run_model(job: Job, frames: Sequence[NDArray[np.uint8]], settings: SegmentSettings) -> ModelRun:
     """Segment frames from memory; making clips of them is not charged to the model."""
-    segmenter = new_segmenter(job, settings, synchronise=True)
+    clock = StageClock(synchronise=True)
+    segmenter = new_segmenter(job, clock, settings)
     total = 0.0
     for clip in iter_clips(frames, job.references, interval=settings.inference.interval):
         synchronise(job.device)
@@ -125,7 +126,7 @@ def run_model(job: Job, frames: Sequence[NDArray[np.uint8]], settings: SegmentSe
             pass
         synchronise(job.device)
         total += time.perf_counter() - start
-    return ModelRun(total, segmenter.stage_seconds, segmenter.memory_frames)
+    return ModelRun(total, dict(clock.seconds), segmenter.memory.frames)
 
 
 def warm_up_model(job: Job, frames: Sequence[NDArray[np.uint8]], settings: SegmentSettings) -> None:

@@ -11,6 +11,7 @@ from model.errors import OutputError, WeightsError
 from pcvos_cli import console, options
 from pcvos_cli.weights_store import (
     DEFAULT_MODEL,
+    file_sha256,
     read_manifest,
     verify_shipped,
 )
@@ -33,7 +34,7 @@ def import_weights(
     """Convert a published PCVOS or STCN checkpoint; no code in it is ever executed."""
     console.configure(debug=debug)
     _check_target(out, overwrite=overwrite)
-    from model.checkpoint import import_published
+    from model.published import import_published
 
     _save(import_published(published), out, json=json)
 
@@ -60,9 +61,9 @@ def initial_weights(
     _check_target(out, overwrite=overwrite)
     import torch
 
-    from model.checkpoint import read_tensors
     from model.config import PCVOS_LITE
-    from model.ops.images import normalise
+    from model.ops.frames import normalise
+    from model.published import read_tensors
     from model.training.initial import training_free
     from pcvos_cli.video.folder import image_files, read_rgb
 
@@ -94,8 +95,9 @@ def extend_weights(
     """Give weights the parts that pcvos-lite got later; masks stay as they are until trained."""
     console.configure(debug=debug)
     _check_target(out, overwrite=overwrite)
-    from model.checkpoint import load_checkpoint, read_tensors
+    from model.checkpoint import load_checkpoint
     from model.config import PCVOS_LITE
+    from model.published import read_tensors
     from model.training.initial import extended
 
     _save(extended(load_checkpoint(weights), PCVOS_LITE, read_tensors(trunk)), out, json=json)
@@ -243,7 +245,6 @@ def verify_weights(
     if not files:
         raise WeightsError("no weights are shipped with this installation")
     from model.checkpoint import load_network
-    from model.ops.hashing import file_sha256
 
     for path in files:
         name = load_network(path).config.name

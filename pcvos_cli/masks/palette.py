@@ -23,19 +23,6 @@ def voc_palette() -> NDArray[np.uint8]:
     return palette.astype(np.uint8)
 
 
-def colour_of(object_id: int) -> tuple[int, int, int]:
-    """Return the RGB colour of an id in mask files; ids above 255 start over from 1.
-
-    Raises:
-        ValueError: If ``object_id`` is negative.
-    """
-    if object_id < 0:
-        raise ValueError(f"object ids are not negative, got {object_id}")
-    row = object_id if object_id <= MAX_PALETTE_ID else (object_id - 1) % MAX_PALETTE_ID + 1
-    red, green, blue = voc_palette()[row].tolist()
-    return red, green, blue
-
-
 def bright_colour_of(object_id: int) -> tuple[int, int, int]:
     """Return an RGB colour that stands out on dark and on bright video.
 

@@ -66,7 +66,7 @@ def segment_backward(
     if soft is not None:
         writers.append(soft)
     reference = job.references[first]
-    segmenter = new_segmenter(job)
+    segmenter = new_segmenter(job, clock)
     clips = iter_clips(
         kept.backwards(),
         {0: ReferenceMask(0, reference.labels, reference.object_ids)},
@@ -81,7 +81,6 @@ def segment_backward(
                 writer.write(frame)
             on_frames(1)
         del clip  # Not while the next one is made.
-    clock.add(segmenter.stage_seconds)
     return True
 
 

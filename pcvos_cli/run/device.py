@@ -1,5 +1,7 @@
 """Where the network runs: the device and the engine that were asked for, and what is there."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -43,6 +45,17 @@ def choose_device(name: str, *, amp: bool = False) -> torch.device:
 def device_name(device: torch.device) -> str:
     """Return what a user knows the device by."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+@contextmanager
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """Let torch use ``count`` threads inside the block; ``None`` leaves its own choice."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True, slots=True)

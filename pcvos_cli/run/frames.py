@@ -130,14 +130,14 @@ def before_the_model(
 
 
 def new_segmenter(
-    job: Job, settings: SegmentSettings | None = None, *, synchronise: bool = False
+    job: Job, clock: StageClock, settings: SegmentSettings | None = None
 ) -> ClipSegmenter:
     """Return a segmenter without a memory.
 
     Args:
         job: The run.
+        clock: Charged with the segmenter's stages.
         settings: Of the method, where they are not the run's.
-        synchronise: As for ``ClipSegmenter``.
     """
     settings = settings or job.settings
     return ClipSegmenter(
@@ -145,7 +145,7 @@ def new_segmenter(
         settings.inference,
         device=job.device,
         autocast=torch.float16 if settings.amp else None,
-        synchronise=synchronise,
+        clock=clock,
     )
 
 

@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from model.errors import InputError, MaskError, OutputError
-from model.ops.threads import cpu_threads
 from model.ops.timing import StageClock
 from pcvos_cli.masks.formats import FORMATS
 from pcvos_cli.masks.journal import LabelJournal
 from pcvos_cli.masks.overlay import VideoWriter
 from pcvos_cli.masks.writers import MaskWriter, PaletteWriter, ScoresWriter
 from pcvos_cli.masks.youtube_vis import write_youtube_vis
-from pcvos_cli.run.backward import segment_backward
+from pcvos_cli.run.device import cpu_threads
 from pcvos_cli.run.frames import (
     UntilUnreadable,
     before_the_model,
@@ -196,7 +195,7 @@ def _resuming(plan: RunPlan, saved: SavedRun) -> RunPlan:
 
 def _segment(source: FrameSource, job: Job, saved: SavedRun, on_frames: OnFrames) -> SegmentReport:
     plan, clock, done = job.plan, StageClock(), Done(saved.next_frame)
-    segmenter = new_segmenter(job)
+    segmenter = new_segmenter(job, clock)
     saved.restore(segmenter)
     journal = saved.open_journal()
     soft = _soft_masks(saved) if job.settings.makes_soft_masks else None
@@ -204,6 +203,8 @@ def _segment(source: FrameSource, job: Job, saved: SavedRun, on_frames: OnFrames
         torch.cuda.reset_peak_memory_stats(job.device)
     began = time.perf_counter()
     if plan.backward and done.resumed_at is None:
+        from pcvos_cli.run.backward import segment_backward
+
         done.backward = segment_backward(
             source, job, journal, saved.scratch, clock, on_frames, soft
         )
@@ -229,7 +230,7 @@ def _segment(source: FrameSource, job: Job, saved: SavedRun, on_frames: OnFrames
                 done.segmented += 1
                 on_frames(1)
             del clip, frame  # Not while the next clip is made: its frames are in memory, too.
-            out.then(saved.saving(segmenter, start + done.segmented))
+            out.submit(saved.saving(segmenter, start + done.segmented))
         if done.frames == 0:
             where = f" from {plan.start} on" if plan.start else ""
             raise decoded.error or InputError(
@@ -239,13 +240,12 @@ def _segment(source: FrameSource, job: Job, saved: SavedRun, on_frames: OnFrames
         done.stopped = None if decoded.error is None else decoded.error.message
         done.warnings = (*source.warnings, *([done.stopped] if done.stopped else []))
         if "rle" in job.settings.formats:
-            out.then(partial(_write_rle, job, journal, source.info, done.warnings, clock))
+            out.submit(partial(_write_rle, job, journal, source.info, done.warnings, clock))
     clock.seconds["total"] = time.perf_counter() - began
-    clock.add(segmenter.stage_seconds)
     notes = [note for note in source.notes if note not in plan.notes]
     notes += _lost_objects(job, journal, done.frames)
     notes += [note for w in writers.values() if isinstance(w, VideoWriter) for note in w.notes]
-    return make_report(job, done, clock.seconds, segmenter.memory_frames, notes)
+    return make_report(job, done, clock.seconds, segmenter.memory.frames, notes)
 
 
 def _lost_objects(job: Job, journal: LabelJournal, frames: int) -> list[str]:

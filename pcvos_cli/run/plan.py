@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 
-from model.build import MASK_BLOCK
+from model.build import MASK_BLOCK, fold_batch_norms
 from model.checkpoint import load_checkpoint, model_from
 from model.config import STRIDE, PCVOSConfig
 from model.errors import ConfigError, MaskError, OutputError, WeightsError
-from model.network.folding import fold_batch_norms
 from model.pcvos import PCVOS
 from model.types import ReferenceMask
 from pcvos_cli.masks.palette import MAX_PALETTE_ID

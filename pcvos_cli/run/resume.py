@@ -164,10 +164,10 @@ class SavedRun:
             To be called where the journal is written, once those frames are. It may raise
             ``OutputError``.
         """
-        records = segmenter.memory_records
+        records = segmenter.memory.records
         # Copies: the memory goes on changing while they wait to be written.
         added = [
-            (record.number, _copy(segmenter.memory_frame(index)))
+            (record.number, _copy(segmenter.memory.frame(index)))
             for index, record in enumerate(records)
             if record.number not in self._saved
         ]

@@ -1,7 +1,7 @@
 """Threads on both sides of the segmenter: read ahead, write behind.
 
-Both are bounded, hand every error of the worker to the caller, and never hang: waits are
-short and look after the other side each time.
+Both are bounded, hand every error of the worker to the caller, and never hang: a wait looks
+after the other side now and then.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Self, TypeVar
 
 from model.ops.timing import StageClock
 from pcvos_cli.masks.writers import FrameMasks, MaskWriter
@@ -26,7 +26,7 @@ POLL_SECONDS = 0.05
 """How long a wait lasts before it looks whether the other side is still there."""
 
 PATIENCE_SECONDS = 10.0
-"""How long ``close`` waits for a worker that is stuck in a call before it leaves it behind."""
+"""How long a worker that is stuck in a call is waited for before it is left behind."""
 
 
 def queue_length(clip_length: int, frame_bytes: int) -> int:
@@ -43,92 +43,57 @@ def queue_length(clip_length: int, frame_bytes: int) -> int:
     return max(READ_AHEAD, min(clip_length, QUEUE_BYTES // frame_bytes))
 
 
-class _End:
-    """Follows the last item."""
-
-
-_END = _End()
-
-
-class prefetch(Generic[T]):  # noqa: N801  used like a function, as contextlib.closing is
-    """Read ahead of the consumer in a thread; an iterator and a context manager.
+@contextlib.contextmanager
+def prefetch(iterable: Iterable[T], depth: int = READ_AHEAD) -> Iterator[Iterator[T]]:
+    """Read ahead of the consumer in a thread while the block runs.
 
     Args:
         iterable: Read entirely within the thread. If its iterator has a ``close`` method (a
             generator), the thread calls it at the end.
         depth: Items held ready at most.
 
+    Yields:
+        The items; after those before it, whatever error the iterable raised.
+
     Raises:
         ValueError: If ``depth`` is below 1.
     """
+    items: queue.Queue[tuple[T] | None] = _queue(depth)
+    stop = threading.Event()
+    errors: list[BaseException] = []
 
-    def __init__(self, iterable: Iterable[T], depth: int = 4) -> None:
-        if depth < 1:
-            raise ValueError(f"depth must be at least 1, got {depth}")
-        self._items: queue.Queue[T | _End] = queue.Queue(depth)
-        self._error: BaseException | None = None
-        self._stop = threading.Event()
-        self._iterable = iterable
-        self._thread = threading.Thread(target=self._read, name="pcvos-prefetch", daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        iterator: Iterator[T] | None = None
+    def read() -> None:
         try:
-            iterator = iter(self._iterable)
-            for item in iterator:
-                if not _offer(self._items, item, self._stop.is_set):
-                    break
-        except BaseException as error:  # crosses the thread, whatever it is
-            self._error = error
-        try:
-            getattr(iterator, "close", lambda: None)()
-        except BaseException as error:
-            self._error = self._error or error
-        # So that the consumer, who may be waiting already, need not find out by itself.
-        _offer(self._items, _END, self._stop.is_set)
+            iterator = iter(iterable)
+            try:
+                for item in iterator:
+                    if not _offer(items, (item,), stop.is_set):
+                        break
+            finally:
+                getattr(iterator, "close", lambda: None)()
+        except BaseException as error:  # Crosses the thread, whatever it is.
+            errors.append(error)
+        _offer(items, None, stop.is_set)
 
-    def __iter__(self) -> Iterator[T]:
-        return self
-
-    def __next__(self) -> T:
-        """Return the next item.
-
-        Raises:
-            StopIteration: At the end, and after ``close``.
-            BaseException: Whatever the iterable raised, after the items before it.
-        """
-        while not self._stop.is_set():
-            # Asked before the queue: a thread that has ended can add nothing afterwards.
-            alive = self._thread.is_alive()
-            with contextlib.suppress(queue.Empty):
-                item = self._items.get(timeout=POLL_SECONDS if alive else 0.001)
-                if isinstance(item, _End):
-                    break
-                return item
-            if not alive:
+    def ready() -> Iterator[T]:
+        while not stop.is_set():
+            try:
+                found = items.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                continue
+            if found is None:
                 break
-        error, self._error = self._error, None
-        if error is not None and not self._stop.is_set():
-            raise error
-        raise StopIteration
+            yield found[0]
+        if errors and not stop.is_set():
+            raise errors.pop()
 
-    def close(self) -> None:
-        """Stop reading and drop what is held. Safe to call twice."""
-        self._stop.set()
-        self._thread.join(PATIENCE_SECONDS)
-        _drain(self._items)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    thread = threading.Thread(target=read, name="pcvos-prefetch", daemon=True)
+    thread.start()
+    try:
+        yield ready()
+    finally:
+        stop.set()
+        thread.join(PATIENCE_SECONDS)
 
 
 class BackgroundWriter:
@@ -147,66 +112,55 @@ class BackgroundWriter:
     """
 
     def __init__(
-        self, writers: Mapping[str, MaskWriter], depth: int = 4, clock: StageClock | None = None
+        self,
+        writers: Mapping[str, MaskWriter],
+        depth: int = READ_AHEAD,
+        clock: StageClock | None = None,
     ) -> None:
-        if depth < 1:
-            raise ValueError(f"depth must be at least 1, got {depth}")
         self._writers = dict(writers)
         self._clock = clock or StageClock()
-        self._jobs: queue.Queue[FrameMasks | Callable[[], None]] = queue.Queue(depth)
+        self._jobs: queue.Queue[FrameMasks | Callable[[], None] | None] = _queue(depth)
         self._error: BaseException | None = None
-        self._finish = threading.Event()
         self._drop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="pcvos-writer", daemon=True)
         self._thread.start()
 
     def _work(self) -> None:
         try:
-            self._write_all()
-            if not self._drop.is_set():
-                for name, writer in self._writers.items():
-                    with self._clock(f"write_{name}"):
-                        writer.close()
-                return
-        except BaseException as error:  # crosses the thread, whatever it is
+            while not self._drop.is_set():
+                try:
+                    job = self._jobs.get(timeout=POLL_SECONDS)
+                except queue.Empty:
+                    continue
+                if job is None or isinstance(job, FrameMasks):
+                    self._pass_on(job)
+                else:
+                    job()
+                if job is None:
+                    return
+        except BaseException as error:  # Crosses the thread, whatever it is.
             self._error = error
         for writer in self._writers.values():
             with contextlib.suppress(Exception):  # the first error is the one to report
                 writer.abort()
 
-    def _write_all(self) -> None:
-        while not self._drop.is_set():
-            finishing = self._finish.is_set()
-            try:
-                job = self._jobs.get(timeout=0 if finishing else POLL_SECONDS)
-            except queue.Empty:
-                if finishing:
-                    return
-                continue
-            if isinstance(job, FrameMasks):
-                for name, writer in self._writers.items():
-                    with self._clock(f"write_{name}"):
-                        writer.write(job)
-            else:
-                job()
+    def _pass_on(self, frame: FrameMasks | None) -> None:
+        """Let every writer write a frame; ``None``: close."""
+        for name, writer in self._writers.items():
+            with self._clock(f"write_{name}"):
+                if frame is None:
+                    writer.close()
+                else:
+                    writer.write(frame)
 
-    def submit(self, frame: FrameMasks) -> None:
-        """Queue one frame; waits while the queue is full.
+    def submit(self, job: FrameMasks | Callable[[], None]) -> None:
+        """Queue one frame, or a call that the thread makes once all frames before are written.
+
+        Waits while the queue is full.
 
         Raises:
-            OutputError: A writer failed on this or an earlier frame.
+            OutputError: A writer, or a call, failed on this or an earlier frame.
         """
-        self._put(frame)
-
-    def then(self, action: Callable[[], None]) -> None:
-        """Queue a call, made in the writers' thread once all frames before are written.
-
-        Raises:
-            OutputError: A writer, or an earlier action, failed.
-        """
-        self._put(action)
-
-    def _put(self, job: FrameMasks | Callable[[], None]) -> None:
         if not _offer(self._jobs, job, self._has_ended):
             if self._error is not None:
                 raise self._error
@@ -221,9 +175,7 @@ class BackgroundWriter:
         Raises:
             OutputError: A writer failed; then all have been aborted.
         """
-        self._finish.set()
-        # Wakes the thread, which may be waiting for work.
-        _offer(self._jobs, lambda: None, self._has_ended)
+        _offer(self._jobs, None, self._has_ended)
         while not self._has_ended():
             self._thread.join(POLL_SECONDS)
         if self._error is not None:
@@ -233,7 +185,6 @@ class BackgroundWriter:
         """Drop what is queued and abort the writers: whole files stay. Never raises."""
         self._drop.set()
         self._thread.join(PATIENCE_SECONDS)
-        _drain(self._jobs)
 
     def __enter__(self) -> Self:
         return self
@@ -250,6 +201,12 @@ class BackgroundWriter:
             self.abort()
 
 
+def _queue(depth: int) -> "queue.Queue[T]":
+    if depth < 1:
+        raise ValueError(f"depth must be at least 1, got {depth}")
+    return queue.Queue(depth)
+
+
 def _offer(items: "queue.Queue[T]", item: T, given_up: Callable[[], bool]) -> bool:
     """Put ``item`` unless the other side has gone; return whether it was put."""
     while not given_up():
@@ -257,9 +214,3 @@ def _offer(items: "queue.Queue[T]", item: T, given_up: Callable[[], bool]) -> bo
             items.put(item, timeout=POLL_SECONDS)
             return True
     return False
-
-
-def _drain(items: "queue.Queue[T]") -> None:
-    with contextlib.suppress(queue.Empty):
-        while True:
-            items.get_nowait()

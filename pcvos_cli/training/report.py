@@ -29,7 +29,7 @@ class TerminalReporter(TrainReporter):
     """Follows a training on stderr: a bar on a terminal, else a line now and then.
 
     Args:
-        bar: From ``console.training_progress``.
+        bar: From ``console.progress``.
         folder: Receives the newest picture of samples.
         images_per_step: Frames in a batch.
         tensorboard: Also write there.
@@ -37,7 +37,7 @@ class TerminalReporter(TrainReporter):
 
     def __init__(
         self,
-        bar: console.TrainingProgress,
+        bar: console.Progress,
         folder: Path,
         images_per_step: int,
         tensorboard: "TensorBoard | None" = None,
@@ -56,7 +56,7 @@ class TerminalReporter(TrainReporter):
         """Begin the bar where the run goes on."""
         self._first, self._steps = step, steps
         self._begin = self._told = time.perf_counter()
-        self._bar.begin(step, steps)
+        self._bar.expect(steps, done=step)
         if step:
             console.note(f"going on after step {step} of {steps}")
 

@@ -107,7 +107,10 @@ class TrainRun:
             device = torch.device("cuda", processes.local_rank)
         if not processes.leads:
             console.configure(quiet=True)
-        start, origin = _starting_weights(self.init, config.model)
+        # A run that is resumed has its weights in its state.
+        start, origin = (
+            ("random", "") if self.resume else _starting_weights(self.init, config.model)
+        )
         with ExitStack() as stack:
             if processes.leads:
                 stack.enter_context(run_folder(out, resume=self.resume, overwrite=self.overwrite))
@@ -120,7 +123,7 @@ class TrainRun:
             if self.tensorboard and processes.leads:
                 board = TensorBoard(out / "tensorboard")
                 stack.callback(board.close)
-            bar = stack.enter_context(console.training_progress())
+            bar = stack.enter_context(console.progress("training", frames=False))
             report = fit(
                 config,
                 out,

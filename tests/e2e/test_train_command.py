@@ -80,7 +80,7 @@ def test_without_matplotlib_a_training_has_no_curves_and_says_why(
 
 
 def test_resume_goes_on_from_the_folder_alone_and_init_starts_from_weights(
-    davis: Path, init: Path, tmp_path: Path
+    davis: Path, init: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "run"
     pause = ("--data", davis, "--steps", 3, "--pause-after", 0)
@@ -88,7 +88,9 @@ def test_resume_goes_on_from_the_folder_alone_and_init_starts_from_weights(
     assert not (out / "state.pt").exists()  # Paused before the first step.
     done = pcvos(*_train(out, init, "--data", davis, "--steps", 3))
     assert done.exit_code == 0, done.stderr
-    again = pcvos("train", "--out", out, "--resume", "--steps", "4")
+    with monkeypatch.context() as patch:  # What a run holds it need not be given again.
+        patch.delattr("pcvos_cli.training.run.resolve_weights")
+        again = pcvos("train", "--out", out, "--resume", "--steps", "4")
     assert again.exit_code == 0, again.stderr
     assert "resuming with another steps" in again.stderr
     assert load_state(out / "state.pt").step == 4

@@ -13,13 +13,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from model.checkpoint import import_published, model_from, save_checkpoint
+from model.build import fold_batch_norms
+from model.checkpoint import model_from, save_checkpoint
 from model.config import InferenceConfig
 from model.inference.clips import iter_clips
 from model.inference.engine import with_onnxruntime
 from model.inference.segmenter import ClipSegmenter
-from model.network.folding import fold_batch_norms
 from model.pcvos import PCVOS
+from model.published import import_published
 from model.types import ReferenceMask
 from tests.support.cli import pcvos
 from tests.support.shared import shared

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.memory import affinity, reader
-from model.memory.reader import MemoryReader, read_memory
+from model.memory import affinity, progressive
+from model.memory.progressive import MemoryReader
+from tests.support.memory import read_memory
 
 
 def literal_read(query: Tensor, key: Tensor, value: Tensor, top_k: int | None) -> Tensor:
@@ -53,7 +54,7 @@ def test_keeping_all_equals_no_top_k() -> None:
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     query, key, value = some_memory()
     whole = read_memory(query, key, value)
-    monkeypatch.setattr(reader, "BLOCK_ELEMENTS", 3 * 17)
+    monkeypatch.setattr(progressive, "BLOCK_ELEMENTS", 3 * 17)
     assert torch.allclose(read_memory(query, key, value), whole, atol=1e-6)
 
 

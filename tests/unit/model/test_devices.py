@@ -49,8 +49,8 @@ def test_a_clip_is_segmented_on_the_device_of_the_weights(
     with torch.no_grad():
         features = model.encode_key(images)
         probs = torch.empty(1, 2, *SIZE, device="cuda")
-        value = model.encode_value(images, features.frame(0), probs, at=slice(0, 1))
-        key = features.frame(0).key.flatten(2)
+        value = model.encode_value(images, features.part(slice(0, 1)), probs, at=slice(0, 1))
+        key = features.part(slice(0, 1)).key.flatten(2)
         memory = Memory(key, value.flatten(3), torch.zeros(key.shape[-1], device="cuda"))
         logits = model.segment_clip(
             features.part(slice(1, None)),

@@ -5,8 +5,7 @@ import timm
 import torch
 from torch import nn
 
-from model.network.backbones import EfficientNetLite0Trunk
-from model.network.efficientnet import EfficientNetLite0
+from model.network.efficientnet import EfficientNetLite0, EfficientNetLite0Trunk
 
 
 def pair() -> tuple[EfficientNetLite0, nn.Module]:

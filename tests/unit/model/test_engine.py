@@ -6,16 +6,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.build import build_pcvos
+from model.build import build_pcvos, fold_batch_norms
 from model.config import PCVOS_LITE, InferenceConfig
 from model.errors import EngineError, OutOfMemoryError
 from model.inference import engine
 from model.inference.clips import iter_clips
-from model.inference.engine import OnnxTrunk, with_onnxruntime
+from model.inference.engine import with_onnxruntime
 from model.inference.object_boxes import CellBox
 from model.inference.segmenter import ClipSegmenter
-from model.network.folding import fold_batch_norms
 from model.pcvos import PCVOS
+from model.training.frozen import OnnxTrunk
 from model.types import ReferenceMask
 
 TOLERANCE = 2e-5

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.ops.labels import label_pixels
+from model.ops.masks import label_pixels
 from model.types import ClipPrediction
 
 

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from model.memory.bank import Memory, MemoryBank
-from model.memory.progressive import progressive_read
-from model.memory.reader import read_memory
+from tests.support.memory import progressive_read, read_memory
 
 
 def frame_value(seed: int, objects: list[int]) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:

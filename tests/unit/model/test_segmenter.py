@@ -101,7 +101,7 @@ def test_every_lth_frame_enters_unless_nothing_follows(
     model: PCVOS, count: int, memory: int
 ) -> None:
     segmenter, _ = run(model, count, [reference(0, {1: LEFT})], InferenceConfig(interval=4))
-    assert segmenter.memory_frames == memory
+    assert segmenter.memory.frames == memory
 
 
 def test_a_later_object_joins_and_an_earlier_one_keeps_its_past(model: PCVOS) -> None:
@@ -205,7 +205,7 @@ def test_a_restored_segmenter_goes_on_to_the_same_bits(
         for clip in clips[:done]:
             before.segment(clip)
         after = ClipSegmenter(model, config)
-        memory = [before.memory_frame(index) for index in range(before.memory_frames)]
+        memory = [before.memory.frame(index) for index in range(before.memory.frames)]
         after.restore(before.object_ids, memory, before.bodies)
         start = clips[done].start
         rest = list(iter_clips(frames[start:], references, interval=3, start=start, continued=True))
@@ -234,7 +234,7 @@ def test_frames_of_a_clip_come_one_by_one(model: PCVOS) -> None:
             entered += len(missing)
             assert not expected.probs[missing, t].any()
         assert t == len(clip.frames) - 1
-        assert by_frame.memory_frames == whole.memory_frames
+        assert by_frame.memory.frames == whole.memory.frames
     assert entered == 2  # On frames 5 and 6 the second object is not there yet.
 
 
@@ -244,12 +244,12 @@ def test_a_bound_changes_nothing_until_it_is_reached(model: PCVOS) -> None:
         model, 26, given_mask, InferenceConfig(interval=3, max_memory_frames=None)
     )
     bounded, frames = run(model, 26, given_mask, InferenceConfig(interval=3, max_memory_frames=5))
-    assert (whole.memory_frames, bounded.memory_frames) == (9, 5)
+    assert (whole.memory.frames, bounded.memory.frames) == (9, 5)
     equal = [torch.equal(a[1], b[1]) for a, b in zip(frames, expected, strict=True)]
     # Frame 15 is the sixth to enter, so the clip after it is the first to miss one.
     assert all(equal[:16])
     assert not any(equal[16:])
-    numbers = [record.number for record in bounded.memory_records]
+    numbers = [record.number for record in bounded.memory.records]
     assert numbers[0] == 0
     assert numbers[-1] == 8
 

@@ -16,7 +16,7 @@ from model.data.sample import Problem, TrainingSample, collate, keep_visible
 from model.data.sampling import GapSchedule
 from model.data.synthetic.video import SyntheticVideo
 from model.errors import ConfigError
-from model.ops.images import normalise
+from model.ops.frames import normalise
 from tests.support.training_data import make_photos
 
 

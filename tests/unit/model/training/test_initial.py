@@ -76,6 +76,14 @@ def test_extended_weights_must_have_a_place_for_all_that_there_was() -> None:
         extended(foreign, PCVOS_LITE, random_trunk())
 
 
+def test_extended_weights_may_lack_the_context_and_nothing_else() -> None:
+    small = build_pcvos(replace(PCVOS_LITE, context=None))
+    for name in ("decoder.pred.bias", "key_encoder.trunk.net.blocks.0.0.bn1.weight"):
+        state = {key: tensor for key, tensor in small.state_dict().items() if key != name}
+        with pytest.raises(WeightsError, match=f"they lack {name}"):
+            extended(Checkpoint(small.config, state, {}), PCVOS_LITE, random_trunk())
+
+
 def test_components_keep_the_most_variance_and_are_orthonormal() -> None:
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(500, 6, generator=generator) * torch.tensor([9.0, 1, 5, 0.1, 3, 0.5]) + 7

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.ops.aggregation import aggregated_log_probs, soft_aggregate
+from model.ops.aggregation import soft_aggregate
 from model.training.losses import (
     DICE_SMOOTHING,
+    aggregated_log_probs,
     batch_iou,
     bootstrapped_cross_entropy,
     dice_loss,

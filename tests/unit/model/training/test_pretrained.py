@@ -13,8 +13,7 @@ from torchvision.models import resnet18, resnet50
 from model.build import build_pcvos
 from model.config import PCVOS_LITE, PCVOS_R50
 from model.errors import MissingPackage, WeightsError
-from model.network.backbones import ResNetTrunk
-from model.network.encoders import TrunkValueEncoder
+from model.network.resnet import ResNetTrunk, TrunkValueEncoder
 from model.training import pretrained
 from model.training.pretrained import initial_model, load_imagenet_trunks
 from tests.support.training import tiny_recipe

@@ -16,7 +16,12 @@ from model.training.recipe import (
     setting_names,
 )
 from model.training.state import _plain
+from pcvos_cli.commands.train import RECIPES
 from pcvos_cli.training.recipes import default_recipe, read_recipe, recipe_names, resolve_recipe
+
+
+def test_help_names_the_built_in_recipes() -> None:
+    assert list(RECIPES) == recipe_names()
 
 
 @pytest.mark.parametrize("name", recipe_names())

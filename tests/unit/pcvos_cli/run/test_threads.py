@@ -122,11 +122,9 @@ def test_prefetch_closes_while_the_producer_waits_for_room() -> None:
         finally:
             closed.set()
 
-    items = prefetch(numbers(), depth=1)
-    next(items)
-    started = time.monotonic()
-    items.close()
-    items.close()
+    with prefetch(numbers(), depth=1) as items:
+        next(items)
+        started = time.monotonic()
     assert time.monotonic() - started < 2
     assert closed.is_set()
     assert list(items) == []
@@ -140,10 +138,9 @@ def test_prefetch_leaves_a_stuck_producer_behind(monkeypatch: pytest.MonkeyPatch
         yield 0
         gate.wait()
 
-    items = prefetch(numbers())
-    assert next(items) == 0
-    started = time.monotonic()
-    items.close()
+    with prefetch(numbers()) as items:
+        assert next(items) == 0
+        started = time.monotonic()
     assert time.monotonic() - started < 2
     gate.set()
 
@@ -171,8 +168,8 @@ def test_the_end_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_prefetch_needs_depth() -> None:
-    with pytest.raises(ValueError, match="depth"):
-        prefetch([], depth=0)
+    with pytest.raises(ValueError, match="depth"), prefetch([], depth=0):
+        pass
 
 
 def test_writer_writes_in_order_in_one_thread_and_closes() -> None:
@@ -293,7 +290,7 @@ def test_actions_come_after_the_frames_before_them_and_their_errors_too() -> Non
     with BackgroundWriter({"png": writer}) as sink:
         for i in range(3):
             sink.submit(frame(i))
-            sink.then(lambda i=i: writer.calls.append(f"after {i}"))  # type: ignore[misc]
+            sink.submit(lambda i=i: writer.calls.append(f"after {i}"))  # type: ignore[misc]
     assert writer.calls == [
         0, "after 0", 1, "after 1", 2, "after 2", "close",
     ]  # fmt: skip
@@ -302,6 +299,6 @@ def test_actions_come_after_the_frames_before_them_and_their_errors_too() -> Non
         raise OutputError("disk full")
 
     broken = BackgroundWriter({"png": Recorder()})
-    broken.then(fail)
+    broken.submit(fail)
     with pytest.raises(OutputError, match="disk full"):
         broken.close()
