@@ -48,8 +48,10 @@ def read_indexed(
     found = rgba.reshape(-1, 4)[first]
     by_index = dict(zip(used.tolist(), map(tuple, found[:, :3].tolist()), strict=True))
     clear = [i for i, alpha in zip(used.tolist(), found[:, 3].tolist(), strict=True) if alpha == 0]
-    if clear and clear != [0]:
-        notes.append(f"index {clear[0]} of the palette is transparent: read by its colours")
+    flat = np.ascontiguousarray(np.where(rgba[..., 3:] > 0, rgba[..., :3], 0))
+    if clear and (clear != [0] or reference.is_smooth(flat)):  # The second is a cut-out.
+        if clear != [0]:
+            notes.append(f"index {clear[0]} of the palette is transparent: read by its colours")
         return reference.from_colours(path, image, colours, notes)
     greys = {i: colour[0] for i, colour in by_index.items() if len(set(colour)) == 1}
     dark = max(greys.values(), default=0) < reference.MAX_VALUES
@@ -80,7 +82,7 @@ def read_indexed(
                 hint=_REORDER,
             )
         notes.append(f"index 0 of the palette, {_hex(zero)}, is the background")
-    if reference.is_smooth(np.ascontiguousarray(rgba[..., :3])):
+    if reference.is_smooth(flat):
         raise reference.anti_aliased(path, f"{used.size} colours")
     return reference.apply_void(indices.astype(np.int32), notes)
 

@@ -64,6 +64,11 @@ class FolderSource:
             if other.pages:
                 stacks.append(file)
         self._notes = _odd_ones(self._files, stacks)
+        if header.hidden_turn:
+            self._notes.append(
+                "the images are stored turned and EXIF shows them upright: masks are of the "
+                "upright images"
+            )
         self._scaled = frozenset(deep if value_range is None else self._files)
         self._given = value_range is not None
         self._intensity = scale = _scale(deep, value_range) if self._scaled else None
@@ -260,12 +265,14 @@ class _Header(NamedTuple):
         stored: The same before EXIF turns it.
         deep: Values have more than 8 bits.
         pages: There are more pictures after the first. (Photos of cameras, MPO, do not count.)
+        hidden_turn: EXIF turns or mirrors it, and its size does not tell.
     """
 
     upright: tuple[int, int]
     stored: tuple[int, int]
     deep: bool
     pages: bool
+    hidden_turn: bool
 
 
 def _header(path: Path) -> _Header:
@@ -274,11 +281,14 @@ def _header(path: Path) -> _Header:
         with Image.open(path) as image:
             width, height = image.size
             # The base class's: that of PNG decodes the picture, to look for EXIF behind it.
-            turned = Image.Image.getexif(image).get(0x0112, 1) in {5, 6, 7, 8}
+            orientation = Image.Image.getexif(image).get(0x0112, 1)
+            turned = orientation in {5, 6, 7, 8}
             tile = str(image.tile[0][3]) if image.tile else ""
             deep = image.mode[0] in "IF" or ";16" in tile
             pages = image.format != "MPO" and bool(getattr(image, "is_animated", False))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from error
     stored = (height, width)
-    return _Header((width, height) if turned else stored, stored, deep, pages)
+    upright = (width, height) if turned else stored
+    hidden_turn = orientation in range(2, 9) and upright == stored
+    return _Header(upright, stored, deep, pages, hidden_turn)

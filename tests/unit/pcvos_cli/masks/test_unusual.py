@@ -187,6 +187,22 @@ def test_the_alpha_of_a_cutout_is_the_mask(kind: str, name: str, tmp_path: Path)
     assert mask.notes == ["a cut-out: what is not transparent is object 1"]
 
 
+@pytest.mark.parametrize("name", ["m.png", "m.gif"])
+@pytest.mark.parametrize("index", [0, 255])
+def test_cutouts_with_a_palette(name: str, index: int, tmp_path: Path) -> None:
+    image = Image.fromarray(CUTOUTS["noise"]()).quantize(255)
+    indices, colours = np.asarray(image).copy(), (image.getpalette() or [])[: 3 * 255]
+    if index == 0:
+        indices, colours = indices + 1, [9, 9, 9, *colours]
+    else:
+        colours = [*colours, 9, 9, 9]
+    image = Image.fromarray(np.where(_object() > 0, indices, index).astype(np.uint8))
+    image.putpalette(colours)
+    mask = _read(tmp_path / name, image, transparency=index)
+    np.testing.assert_array_equal(mask.labels, _object())
+    assert "a cut-out: what is not transparent is object 1" in mask.notes
+
+
 def test_colours_on_a_transparent_ground_are_labels(tmp_path: Path) -> None:
     opaque = (_picture().any(axis=2) * 255).astype(np.uint8)
     mask = _read(tmp_path / "m.png", Image.fromarray(np.dstack([_picture(), opaque])))

@@ -140,6 +140,20 @@ def test_a_mask_of_the_run_is_no_frame(tmp_path: Path) -> None:
         assert [frame.name for frame in source] == ["0", "1"]
 
 
+@pytest.mark.parametrize(
+    ("orientation", "size", "told"),
+    [(1, (8, 6), False), (3, (8, 6), True), (6, (8, 6), False), (6, (8, 8), True)],
+)
+def test_a_turn_that_the_size_does_not_show_is_told(
+    orientation: int, size: tuple[int, int], told: bool, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", size).save(tmp_path / "0.jpg", exif=exif)
+    notes = FolderSource(tmp_path).notes
+    assert ["EXIF shows them upright" in note for note in notes] == [True] * told
+
+
 def test_images_that_look_out_of_place_are_told(tmp_path: Path) -> None:
     pages = [Image.new("L", (8, 6), grey) for grey in (10, 20)]
     for name in ("0.tif", "1.tif"):
