@@ -47,7 +47,8 @@ def test_stages_wait_for_cuda_only_where_they_are_measured(
     assert len(waits) >= 2 * 3
     waits.clear()
     clock = StageClock()
-    for clip in iter_clips(FRAMES[:1], job.references, interval=1):
-        new_segmenter(job, clock, SETTINGS).segment(clip)
+    segmenter = new_segmenter(job, clock, SETTINGS)
+    for clip in iter_clips(FRAMES, job.references, interval=2):
+        segmenter.segment(clip)
     assert clock.seconds
     assert not waits
