@@ -232,6 +232,10 @@ class InferenceConfig:
         drop_strays: Drop parts of a mask far from the object's body; ``None``: as the
             weights are meant to run.
         decode_provisional: Let provisional memory hold decoded masks; ``None``: likewise.
+        cuts: What becomes of objects on the first frame of another shot. ``ignore``: they are
+            matched as ever. ``rematch``: they are sought by their looks alone, and one that looks
+            like nothing in the memory is absent until the next cut or a reference mask that lists
+            it (``model.inference.shots``). ``stop``: all are absent.
         locate_objects: Read, refine and decode an object only around its propagated mask: on
             CPUs, and where readouts carry one (``model.inference.object_boxes``).
     """
@@ -244,6 +248,7 @@ class InferenceConfig:
     max_memory_frames: int | None = 40
     drop_strays: bool | None = None
     decode_provisional: bool | None = None
+    cuts: Literal["ignore", "rematch", "stop"] = "rematch"
     locate_objects: bool = True
 
     def __post_init__(self) -> None:

@@ -124,6 +124,7 @@ class Clip:
         sources: What each of the frames came from, as the caller of ``iter_clips`` gave it;
             the core does not look at it.
         gone: Objects that are absent, by id, each from the frame on whose index this gives.
+        cut: The clip is one frame, the first of another shot.
     """
 
     start: int
@@ -133,6 +134,7 @@ class Clip:
     final: bool
     sources: tuple[Any, ...] = ()
     gone: Mapping[int, int] = field(default_factory=dict)
+    cut: bool = False
 
     @property
     def padding(self) -> Padding:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -126,6 +126,15 @@ DropStrays = Annotated[
         "--drop-strays/--keep-strays",
         help="Drop parts of a mask that are far from the object. Default: the weights' own.",
         show_default=False,
+        rich_help_panel=_METHOD,
+    ),
+]
+Cuts = Annotated[
+    Literal["ignore", "rematch", "stop"],
+    typer.Option(
+        "--cuts",
+        help="Behind a cut to another shot: match as ever, find objects again by their looks, or "
+        "leave all of them out until the next mask.",
         rich_help_panel=_METHOD,
     ),
 ]

@@ -22,11 +22,13 @@ def iter_clips(
     continued: bool = False,
     pixels: Callable[[Any], NDArray[np.uint8] | Tensor] | None = None,
     ends: Iterable[tuple[int, int]] = (),
+    begins_shot: Callable[[Any], bool] | None = None,
 ) -> Iterator[Clip]:
     """Group frames into the clips between memory updates.
 
     The first clip is the first reference frame alone. After a reference frame, clips of
-    ``interval`` frames follow; the clip before a further reference frame ends with it.
+    ``interval`` frames follow; the clip before a further reference frame ends with it. The
+    first frame of another shot is a clip of its own.
     Every frame is in exactly one clip, in order.
 
     Args:
@@ -41,6 +43,7 @@ def iter_clips(
             else. The items themselves come with the clip, as its ``sources``.
         ends: Pairs of an object's id and the first frame on which it is absent; it comes back
             with a reference mask of that or a later frame that lists it.
+        begins_shot: Tells whether an item is the first frame of another shot; ``None``: none is.
 
     Yields:
         Clips. Their frames share the memory of what was read.
@@ -57,22 +60,26 @@ def iter_clips(
     pending: list[tuple[Tensor, Any]] = []
     first = start
     size: tuple[int, ...] | None = None
-    ready: tuple[int, list[tuple[Tensor, Any]]] | None = None
+    ready: tuple[int, list[tuple[Tensor, Any]], bool] | None = None
     for index, item in enumerate(frames, start=start):
         if ready is not None:
             yield _clip(*ready, references, interval, ends, final=False)
             ready = None
         rgb = _pixels(item if pixels is None else pixels(item), index, references.get(index), size)
+        cut = begins_shot is not None and begins_shot(item)
+        if cut and pending:
+            yield _clip(first, pending, False, references, interval, ends, final=False)
+            first, pending = index, []
         pending.append((rgb, item))
         size = tuple(rgb.shape)
-        if len(pending) == interval or index in references:
+        if len(pending) == interval or index in references or cut:
             # Held back until the next frame shows whether this clip is the final one.
-            ready = (first, pending)
+            ready = (first, pending, cut)
             first, pending = index + 1, []
     if ready is not None:
         yield _clip(*ready, references, interval, ends, final=True)
     elif pending:
-        yield _clip(first, pending, references, interval, ends, final=True)
+        yield _clip(first, pending, False, references, interval, ends, final=True)
 
 
 def _pixels(
@@ -102,6 +109,7 @@ def _pixels(
 def _clip(
     start: int,
     pending: list[tuple[Tensor, Any]],
+    cut: bool,
     references: Mapping[int, ReferenceMask],
     interval: int,
     ends: Iterable[tuple[int, int]],
@@ -115,9 +123,10 @@ def _clip(
         frames=ClipFrames(frames, padding_to_multiple((height, width), STRIDE)),
         sources=sources,
         reference=references.get(start + len(frames) - 1),
-        due=len(frames) == interval,
+        due=len(frames) == interval or cut,
         final=final,
         gone=_gone(start, start + len(frames), references, ends),
+        cut=cut,
     )
 
 

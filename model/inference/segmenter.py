@@ -7,6 +7,7 @@ from torch import Tensor
 
 from model.config import InferenceConfig
 from model.inference.object_boxes import with_object_boxes
+from model.inference.shots import LIKENESS, likeness, placeless
 from model.inference.strays import StrayFilter
 from model.memory.bank import Memory, MemoryBank, MemoryFrame
 from model.ops.aggregation import soft_aggregate
@@ -46,17 +47,19 @@ class ClipSegmenter:
         # On other devices many small pieces of work are slower than a large one.
         in_boxes = self._settings.locate_objects and self._device.type == "cpu"
         in_boxes = in_boxes and model.decoder.mask_block > 0
+        self._whole_frames = model
         self._model = with_object_boxes(model, self._settings) if in_boxes else model
         self._at_once = frames_at_once or (1 if self._device.type == "cpu" else 8)
         self._autocast = autocast
         self._bank = MemoryBank(settings.max_memory_frames, model.config.memory_decay)
         self._object_ids: tuple[int, ...] = ()  # Ascending; channel k + 1 is object_ids[k].
+        self._absent: frozenset[int] = frozenset()
         self._strays = StrayFilter() if self._settings.drop_strays else None
         self._clock = clock or StageClock()
 
     @property
     def memory(self) -> MemoryBank:
-        """The memory; with ``object_ids`` and ``bodies`` it is all that a later clip depends on."""
+        """The memory; with the other properties it is all that a later clip depends on."""
         return self._bank
 
     @property
@@ -69,12 +72,18 @@ class ClipSegmenter:
         """Each object's body on the last frame, as ``StrayFilter.bodies``."""
         return {} if self._strays is None else self._strays.bodies()
 
+    @property
+    def absent(self) -> frozenset[int]:
+        """Ids of the objects that were not found again behind the last cut."""
+        return self._absent
+
     @torch.inference_mode()
     def restore(
         self,
         object_ids: Iterable[int],
         memory: Iterable[MemoryFrame],
         bodies: Mapping[int, Tensor] | None = None,
+        absent: Iterable[int] = (),
     ) -> None:
         """Take up the state of another segmenter between two clips.
 
@@ -82,6 +91,7 @@ class ClipSegmenter:
             object_ids: The objects that have entered.
             memory: All its memory frames, in order.
             bodies: Its ``bodies``.
+            absent: Its ``absent``.
 
         Raises:
             ValueError: If this one has a memory already.
@@ -89,6 +99,7 @@ class ClipSegmenter:
         if self._bank.frames:
             raise ValueError("only a new segmenter can be restored")
         self._object_ids = tuple(sorted({*self._object_ids, *object_ids}))
+        self._absent = frozenset(absent)
         for frame in memory:
             values = {i: value.to(self._device) for i, value in frame.values.items()}
             self._bank.restore(MemoryFrame(frame.key.to(self._device), values, frame.record))
@@ -141,7 +152,9 @@ class ClipSegmenter:
         frames = clip.frames.to(self._device)
         features = _ClipFeatures(self._model, frames, self._at_once, self._clock)
         memories = self._bank.memories()
-        if memories:
+        if memories and clip.cut and self._settings.cuts != "ignore":
+            passes = self._find_again(features, frames, memories)
+        elif memories:
             passes = self._predict(features, frames, memories)
         elif clip.reference is not None and len(frames) == 1:
             passes = iter([torch.ones((1, 1, *frames.size), device=self._device)])
@@ -150,7 +163,7 @@ class ClipSegmenter:
         start = 0
         for probs in passes:
             end = start + probs.shape[1]
-            self._leave(probs, clip.start + start, clip.gone)
+            self._leave(probs, clip.start + start, {**clip.gone, **dict.fromkeys(self._absent, 0)})
             if end == len(frames):
                 self._bank.count_usage(memories, len(frames))
                 if memories and clip.due and not clip.final:
@@ -176,15 +189,48 @@ class ClipSegmenter:
             images=frames,
             clock=self._clock,
         )
-        order = self._bank.object_ids()
         for logits in passes:
             with self._clock("aggregation"):
-                # Half precision has no 1 - 1e-7.
-                objects = logits.transpose(0, 1).float().sigmoid_()
-                probs = soft_aggregate(self._in_channel_order(objects, order))
+                probs = self._merge(logits)
                 if self._strays is not None:
                     self._strays.drop(probs, self._object_ids)
             yield probs
+
+    def _find_again(
+        self, features: Iterable[KeyFeatures], frames: ClipFrames, memories: Sequence[Memory]
+    ) -> Iterator[Tensor]:
+        """Do as ``_predict`` for the first frame of a shot, and note which objects are absent."""
+        (frame,) = features
+        frame, memories = placeless(frame, memories, self._model.config)
+        (logits,) = self._whole_frames.segment_frames(
+            [frame],
+            memories,
+            frames=1,
+            settings=self._settings,
+            images=frames,
+            clock=self._clock,
+        )
+        with self._clock("aggregation"):
+            probs = self._merge(logits)
+            order = self._bank.object_ids()
+            if self._settings.cuts == "stop":
+                self._absent = frozenset(order)
+            elif block := self._model.decoder.mask_block:
+                found = [probs[1 + self._object_ids.index(i), 0] for i in order]
+                like = likeness(frame, memories, torch.stack(found), block)
+                self._absent = frozenset(
+                    i for i, alike in zip(order, like, strict=True) if alike < LIKENESS
+                )
+            if self._strays is not None:
+                for object_id, mask in zip(self._object_ids, probs[1:, 0], strict=True):
+                    self._strays.begin(object_id, mask)
+        yield probs
+
+    def _merge(self, logits: Tensor) -> Tensor:
+        """Merge logits ``(t, K, H, W)`` of the memory's objects to ``(K + 1, t, H, W)``."""
+        # Half precision has no 1 - 1e-7.
+        objects = logits.transpose(0, 1).float().sigmoid_()
+        return soft_aggregate(self._in_channel_order(objects, self._bank.object_ids()))
 
     def _in_channel_order(self, maps: Tensor, order: tuple[int, ...]) -> Tensor:
         """Arrange maps ``(len(order), ...)`` of some ids as ``(K, ...)``, zero for the others."""
@@ -208,6 +254,7 @@ class ClipSegmenter:
         Each listed object is replaced as a whole; its given pixels belong to it alone.
         """
         known = self._object_ids
+        self._absent -= set(reference.object_ids)
         self._object_ids = tuple(sorted({*known, *reference.object_ids}))
         objects = self._in_channel_order(probs[1:], known)
         labels = reference.labels.to(self._device)

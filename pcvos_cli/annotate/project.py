@@ -104,11 +104,14 @@ class Choices:
         self.for_segment()
 
     def for_segment(self, ends: tuple[tuple[int, int], ...] = ()) -> SegmentSettings:
-        """Return the settings of ``segment_video``; ``ends`` are its ``end_objects``."""
+        """Return the settings of ``segment_video``; ``ends`` are its ``end_objects``.
+
+        Cuts are ignored: a person watches, and a propagation may begin right behind one.
+        """
         plain = SegmentSettings()
         return replace(
             plain,
-            inference=replace(plain.inference, interval=self.interval),
+            inference=replace(plain.inference, interval=self.interval, cuts="ignore"),
             size=self.size,
             model=self.model,
             formats=self.formats,

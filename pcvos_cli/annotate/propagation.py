@@ -144,7 +144,7 @@ class Propagation:
                         return
 
     def _decode(self, job: Job) -> Iterator[NDArray[np.uint8]]:
-        for frame, small in decode(self._source, job, StageClock()):
+        for frame, small, _ in decode(self._source, job, StageClock()):
             self._project.frames.agree(frame.index, frame.pts)
             yield small
 

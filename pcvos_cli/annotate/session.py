@@ -103,6 +103,7 @@ class Session:
             *("--out", str(project.folder / EXPORT)),
             *("--format", ",".join(choices.formats)),
             *("--interval", str(choices.interval)),
+            *("--cuts", "ignore"),
             *("--size", "native" if choices.size is None else str(choices.size)),
             *("--model", choices.model),
             *(["--backward"] if choices.backward else []),

@@ -141,7 +141,7 @@ def _load_clip(
     with open_source(video) as source:
         job = prepare(source, [str(mask)], folder / "out", settings.segment)
         decoded = decode(source, job, StageClock())
-        frames = [small for _, small in itertools.islice(decoded, settings.wanted_frames)]
+        frames = [item.pixels for item in itertools.islice(decoded, settings.wanted_frames)]
     if len(frames) < 2:
         raise InputError(f"{video}: a single frame leaves nothing to measure")
     return job, frames

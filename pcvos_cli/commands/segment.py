@@ -181,6 +181,7 @@ def segment(
     max_memory_frames: options.MaxMemoryFrames = str(INFERENCE.max_memory_frames),
     drop_strays: options.DropStrays = INFERENCE.drop_strays,
     decode_provisional: options.DecodeProvisional = INFERENCE.decode_provisional,
+    cuts: options.Cuts = INFERENCE.cuts,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,

@@ -72,6 +72,7 @@ def segment_backward(
         {0: ReferenceMask(0, reference.labels, reference.object_ids)},
         interval=job.settings.inference.interval,
         pixels=lambda item: item.pixels,
+        begins_shot=lambda item: item.begins_shot,
     )
     for clip in clips:
         for frame in segmented(clip, segmenter, job, clock):
@@ -90,6 +91,7 @@ class _KeptFrames:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._names: list[tuple[str, int]] = []  # Output name and pts.
+        self._begins: list[bool] = []  # Whether a shot begins with a frame.
         self._first = 0
         with suppress(OSError):
             shutil.rmtree(folder)
@@ -103,6 +105,7 @@ class _KeptFrames:
         _, png = cv2.imencode(".png", item.pixels[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
         write_whole(self._path(frame.index), png.tobytes())
         self._names.append((frame.name, frame.pts))
+        self._begins.append(item.begins_shot)
         return frame
 
     def backwards(self) -> Iterator[Decoded]:
@@ -115,7 +118,9 @@ class _KeptFrames:
             path.unlink()
             pixels = np.ascontiguousarray(picture[..., ::-1]).astype(np.uint8, copy=False)
             name, pts = self._names[position]
-            yield Decoded(Frame(index, name, pts, pixels), pixels)
+            # Seen backwards, a shot begins with its last frame.
+            begins_shot = any(self._begins[position + 1 : position + 2])
+            yield Decoded(Frame(index, name, pts, pixels), pixels, begins_shot)
 
     def _path(self, index: int) -> Path:
         return self._folder / f"{index:05}.png"

@@ -17,6 +17,7 @@ from pcvos_cli.masks.journal import LabelJournal
 from pcvos_cli.masks.writers import FrameMasks
 from pcvos_cli.run.plan import Job
 from pcvos_cli.run.settings import SegmentSettings
+from pcvos_cli.video.cuts import CutDetector
 from pcvos_cli.video.source import Frame, FrameSource
 from pcvos_cli.video.working_size import resize_frame
 
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 
 
 class Decoded(NamedTuple):
-    """A frame of the source, and its pixels at the working size."""
+    """A frame of the source, its pixels at the working size, and whether a shot begins with it."""
 
     frame: Frame
     pixels: NDArray[np.uint8]
+    begins_shot: bool = False
 
 
 def decode(source: FrameSource, job: Job, clock: StageClock) -> Iterator[Decoded]:
@@ -38,6 +40,7 @@ def decode(source: FrameSource, job: Job, clock: StageClock) -> Iterator[Decoded
         InputError: The input cannot be read on; with ``strict``, it is damaged.
     """
     frames = source.frames_from(job.frames.first)
+    is_cut = CutDetector() if job.settings.inference.cuts != "ignore" else None
     while True:
         with clock("decode"):
             frame = next(frames, None)
@@ -50,7 +53,9 @@ def decode(source: FrameSource, job: Job, clock: StageClock) -> Iterator[Decoded
             return
         with clock("resize"):
             pixels = resize_frame(frame.rgb, job.plan.working_size)
-        yield Decoded(frame, pixels)
+        with clock("cuts"):
+            begins_shot = is_cut is not None and is_cut(pixels)
+        yield Decoded(frame, pixels, begins_shot)
 
 
 class UntilUnreadable:
@@ -120,7 +125,7 @@ def before_the_model(
         background = np.zeros((1 + len(plan.object_ids), *plan.working_size), np.float32)
         background[0] = 1
     nothing = np.zeros(plan.working_size, np.uint8) if soft is not None else None
-    for frame, _ in islice(decoded, count):
+    for frame, *_ in islice(decoded, count):
         if frame.index in journal:
             kept = None if soft is None else soft.read(frame.index)
             labels = journal.labels(frame.index, plan.source_size)
@@ -180,6 +185,7 @@ def clips_of(
         continued=continued,
         pixels=lambda item: item.pixels,
         ends=job.ends,
+        begins_shot=lambda item: item.begins_shot,
     )
 
 

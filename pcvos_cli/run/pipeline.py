@@ -229,6 +229,8 @@ def _segment(source: FrameSource, job: Job, saved: SavedRun, on_frames: OnFrames
                 out.submit(frame)
                 done.segmented += 1
                 on_frames(1)
+            if clip.cut:
+                done.cuts[clip.start] = segmenter.absent
             del clip, frame  # Not while the next clip is made: its frames are in memory, too.
             out.submit(saved.saving(segmenter, start + done.segmented))
         if done.frames == 0:

@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,7 @@ class Done:
         segmented: Frames of the clips.
         warnings: Damage in the input.
         stopped: Why the input could not be read to its end, or ``None``.
+        cuts: By the first frame of each further shot, the objects that were not found there.
     """
 
     resumed_at: int | None
@@ -121,6 +122,7 @@ class Done:
     segmented: int = 0
     warnings: tuple[str, ...] = ()
     stopped: str | None = None
+    cuts: dict[int, frozenset[int]] = field(default_factory=dict)
 
     @property
     def frames(self) -> int:
@@ -167,10 +169,20 @@ def make_report(
         engine=plan.engine,
         threads=torch.get_num_threads(),
         identity=identity_digest(job.identity),
-        notes=(*plan.notes, *notes),
+        notes=(*plan.notes, *notes, *_notes_of_cuts(done.cuts)),
         warnings=done.warnings,
         stopped=done.stopped,
     )
+
+
+def _notes_of_cuts(cuts: dict[int, frozenset[int]]) -> list[str]:
+    """Tell of cuts behind which objects are missing: those are what a person wants to look at."""
+    return [
+        f"frame {frame} begins another shot, in which object "
+        f"{', '.join(map(str, sorted(absent)))} is not seen (--cuts ignore matches it there too)"
+        for frame, absent in cuts.items()
+        if absent
+    ]
 
 
 def peak_resident_mb() -> float:

@@ -54,6 +54,7 @@ class Progress:
         object_ids: The objects that have entered, ascending.
         memory: The frames of the memory; their numbers name the files of ``memory/`` that count.
         bodies: By object id, where its body was on the last frame, packed.
+        absent: Ids of the objects that were not found again behind the last cut.
         journal_bytes: Bytes of ``labels.jsonl`` that count.
     """
 
@@ -61,6 +62,7 @@ class Progress:
     object_ids: tuple[int, ...]
     memory: tuple[FrameRecord, ...]
     bodies: dict[str, str]
+    absent: tuple[int, ...]
     journal_bytes: int
 
 
@@ -97,7 +99,8 @@ class SavedRun:
             self._compare(json.loads(path.read_bytes()))
             if self._progress_path.is_file():
                 values = json.loads(self._progress_path.read_bytes())
-                values["object_ids"] = tuple(values["object_ids"])
+                for name in ("object_ids", "absent"):
+                    values[name] = tuple(values[name])
                 values["memory"] = tuple(FrameRecord(**record) for record in values["memory"])
                 self._progress = Progress(**values)
             return True
@@ -150,7 +153,7 @@ class SavedRun:
             with self._reading():
                 memory = map(self._read_memory, self._progress.memory)
                 bodies = {int(i): _unpacked(text) for i, text in self._progress.bodies.items()}
-                segmenter.restore(self._progress.object_ids, memory, bodies)
+                segmenter.restore(self._progress.object_ids, memory, bodies, self._progress.absent)
             self._saved = {record.number for record in self._progress.memory}
 
     def saving(self, segmenter: ClipSegmenter, next_frame: int) -> Callable[[], None]:
@@ -174,13 +177,16 @@ class SavedRun:
         kept = {record.number for record in records}
         dropped, self._saved = self._saved - kept, kept
         object_ids, bodies = segmenter.object_ids, segmenter.bodies
+        absent = tuple(sorted(segmenter.absent))
 
         def save() -> None:
             assert self._journal is not None
             for number, tensors in added:
                 write_whole(self._memory_path(number), to_safetensors(tensors))
             packed = {str(i): _packed(body) for i, body in bodies.items()}
-            progress = Progress(next_frame, object_ids, records, packed, self._journal.flush())
+            progress = Progress(
+                next_frame, object_ids, records, packed, absent, self._journal.flush()
+            )
             write_whole(self._progress_path, json.dumps(asdict(progress)).encode())
             for number in dropped:  # Only now: a kill before this goes on from the old progress.
                 remove(self._memory_path(number))
