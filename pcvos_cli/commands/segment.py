@@ -223,6 +223,7 @@ def settings_of(values: Mapping[str, Any]) -> SegmentSettings:
             max_memory_frames=options.parse_max_memory_frames(values["max_memory_frames"]),
             drop_strays=values["drop_strays"],
             decode_provisional=values["decode_provisional"],
+            cuts=values["cuts"],
         ),
         size=options.parse_size(values["size"]),
         formats=options.parse_formats(

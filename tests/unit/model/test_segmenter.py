@@ -64,6 +64,36 @@ def run(
     count=st.integers(1, 40),
     interval=st.integers(1, 12),
     later=st.sets(st.integers(1, 60), max_size=4),
+    cuts=st.sets(st.integers(1, 60), max_size=6),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_shot_begins_with_a_clip_of_one_frame(
+    count: int, interval: int, later: set[int], cuts: set[int]
+) -> None:
+    references = {i: reference(i, {1: LEFT}) for i in {0, *later}}
+    clips = list(
+        iter_clips(
+            range(count),
+            references,
+            interval=interval,
+            pixels=lambda i: np.full((*SIZE, 3), i, np.uint8),
+            begins_shot=lambda i: i in cuts,
+        )
+    )
+    assert [i for c in clips for i in c.sources] == list(range(count))
+    assert [c.start for c in clips if c.cut] == sorted(i for i in cuts if i < count)
+    assert all(len(c.frames) == 1 and c.due for c in clips if c.cut)
+    assert [c.final for c in clips] == [False] * (len(clips) - 1) + [True]
+    for clip in clips:
+        last = clip.start + len(clip.frames) - 1
+        assert clip.reference is references.get(last)
+        assert not any(i in references or i in cuts for i in range(clip.start + 1, last))
+
+
+@given(
+    count=st.integers(1, 40),
+    interval=st.integers(1, 12),
+    later=st.sets(st.integers(1, 60), max_size=4),
 )
 @settings(max_examples=60, deadline=None)
 def test_clips_cover_every_frame_once(count: int, interval: int, later: set[int]) -> None:
