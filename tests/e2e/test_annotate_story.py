@@ -101,9 +101,22 @@ def draw_the_first_mask(page: Page, out: Path) -> None:
 
 
 def propagate(page: Page) -> None:
+    # Watched in the page: a quick machine is done before a look from here.
+    page.evaluate(
+        """() => {
+          const job = document.getElementById("job");
+          window.watched = "";
+          window.watcher = new MutationObserver(() => {
+            if (!job.hidden) window.watched += document.getElementById("job-text").textContent;
+            else if (window.watched) window.watched += " done";
+          });
+          window.watcher.observe(job, { attributes: true, childList: true, subtree: true });
+        }"""
+    )
     page.click("#forward")
-    expect(page.locator("#job")).to_be_visible()
-    expect(page.locator("#job")).to_be_hidden(timeout=240_000)
+    page.wait_for_function("() => window.watched.endsWith(' done')", timeout=240_000)
+    assert "FPS" in page.evaluate("window.watched")
+    page.evaluate("window.watcher.disconnect()")
 
 
 def brush_a_correction(page: Page, out: Path) -> None:
