@@ -138,6 +138,14 @@ Cuts = Annotated[
         rich_help_panel=_METHOD,
     ),
 ]
+Category = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--category",
+        metavar="ID=NAME",
+        help="Name of the class of object ID in JSON and other exports (repeatable).",
+    ),
+]
 Json = Annotated[
     bool,
     typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=_TERMINAL),
@@ -262,6 +270,21 @@ def parse_end_objects(
             raise typer.BadParameter(f"{text!r}: give ID=FRAME, as 2=120", param_hint="--until")
         pairs.append((int(object_id), str(int(frame) + 1)))
     return tuple(dict.fromkeys(pairs))
+
+
+def parse_categories(texts: Sequence[str]) -> tuple[tuple[int, str], ...]:
+    """Read ``--category``: an object's id and the name of its class.
+
+    Raises:
+        BadParameter: If one is no such pair.
+    """
+    found: dict[int, str] = {}
+    for text in texts:
+        object_id, _, name = text.partition("=")
+        if not (object_id.isascii() and object_id.isdigit() and int(object_id) and name.strip()):
+            raise typer.BadParameter(f"{text!r}: give ID=NAME, as 1=dog", param_hint="--category")
+        found[int(object_id)] = name.strip()
+    return tuple(sorted(found.items()))
 
 
 def _positive(text: str, option: str, word: str) -> int:

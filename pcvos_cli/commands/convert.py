@@ -8,7 +8,7 @@ import typer
 from pcvos_cli import console, options
 from pcvos_cli.options import SETTINGS
 
-Target = Literal["youtube-vis", "coco", "mots", "binary", "davis"]
+Target = Literal["youtube-vis", "coco", "labelme", "cvat", "mots", "binary", "davis"]
 _OF_ONE = "Options of one format"
 
 
@@ -18,14 +18,16 @@ def convert(
         typer.Argument(
             metavar="RESULT",
             help="A folder of `pcvos segment`, of mask PNGs (palette, grey, MOTS), of <id>/ "
-            "folders of binary PNGs, or a YouTube-VIS JSON.",
+            "folders of binary PNGs, JSON of YouTube-VIS, COCO or labelme, XML of CVAT for video, "
+            "or .npy or .npz of ids.",
         ),
     ],
     target: Annotated[
         Target,
         typer.Option(
             "--to",
-            help="youtube-vis, coco: a JSON with RLE, by video or by frame; mots: 16-bit PNGs, "
+            help="youtube-vis, coco: a JSON with RLE, by video or by frame; labelme: a JSON a "
+            "frame; cvat: an XML of CVAT for video; mots: 16-bit PNGs, "
             "class * 1000 + id; binary: <id>/00000.png, 0 and 255; davis: palette PNGs.",
         ),
     ],
@@ -55,9 +57,12 @@ def convert(
     suffix: Annotated[
         str | None,
         typer.Option(
-            "--suffix", help="coco: ending of the frames' files (.jpg).", rich_help_panel=_OF_ONE
+            "--suffix",
+            help="coco, labelme: ending of the frames' files (.jpg).",
+            rich_help_panel=_OF_ONE,
         ),
     ] = None,
+    category: options.Category = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -66,13 +71,21 @@ def convert(
     console.configure(quiet=quiet, debug=debug)
     given: dict[str, Any] = {}
     for option, of, key, value in (
-        ("--fps", "youtube-vis", "fps", None if fps is None else options.parse_fps(fps)),
-        ("--class-id", "mots", "class_id", class_id),
-        ("--suffix", "coco", "suffix", suffix),
+        ("--fps", ("youtube-vis",), "fps", None if fps is None else options.parse_fps(fps)),
+        ("--class-id", ("mots",), "class_id", class_id),
+        ("--suffix", ("coco", "labelme"), "suffix", suffix),
+        (
+            "--category",
+            ("youtube-vis", "coco", "labelme", "cvat"),
+            "categories",
+            options.parse_categories(category) if category else None,
+        ),
     ):
         if value is not None:
-            if target != of:
-                raise typer.BadParameter(f"goes with --to {of} only", param_hint=option)
+            if target not in of:
+                raise typer.BadParameter(
+                    f"goes with --to {' or '.join(of)} only", param_hint=option
+                )
             given[key] = value
     from pcvos_cli.convert.conversion import ConversionSettings, convert_masks
 

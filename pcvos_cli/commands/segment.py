@@ -159,6 +159,7 @@ def segment(
             "more than 8 bits span, on all frames.",
         ),
     ] = None,
+    category: options.Category = None,
     channel: Annotated[
         int | None,
         typer.Option("--channel", metavar="N", min=0, help="Channel of a TIFF stack, from 0 on."),
@@ -230,6 +231,7 @@ def settings_of(values: Mapping[str, Any]) -> SegmentSettings:
             [*(values["formats"] or SETTINGS.formats), *(["composite"] if behind else [])]
         ),
         background=behind,
+        categories=options.parse_categories(values["category"] or []),
         end_objects=options.parse_end_objects(values["end_object"] or [], values["until"] or []),
         fps=options.parse_fps(values["fps"]),
         value_range=options.parse_range(values.get("value_range")),

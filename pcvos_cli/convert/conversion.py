@@ -11,14 +11,22 @@ from typing import Any, Literal
 import numpy as np
 
 from model.errors import MaskError, OutputError
-from pcvos_cli.convert.label_sources import MOTS_BASE, LabelSequence, open_labels
-from pcvos_cli.convert.writers import BinaryWriter, CocoWriter, MotsWriter, YoutubeVisWriter
+from pcvos_cli.convert.writers import (
+    BinaryWriter,
+    CocoWriter,
+    CvatWriter,
+    LabelmeWriter,
+    MotsWriter,
+    YoutubeVisWriter,
+    is_from_pcvos,
+)
 from pcvos_cli.files import make_directory, output_errors, temporary
-from pcvos_cli.masks.label_files import VOID
+from pcvos_cli.labels.sources import LabelSequence, open_labels
+from pcvos_cli.masks.label_files import MOTS_BASE, VOID
 from pcvos_cli.masks.writers import FrameMasks, MaskWriter, PaletteWriter
 
-Target = Literal["youtube-vis", "coco", "mots", "binary", "davis"]
-JSON_TARGETS = ("youtube-vis", "coco")
+Target = Literal["youtube-vis", "coco", "labelme", "cvat", "mots", "binary", "davis"]
+JSON_TARGETS = ("youtube-vis", "coco", "cvat")
 """Targets that are one file; the others are a folder."""
 
 
@@ -31,7 +39,9 @@ class ConversionSettings:
         overwrite: Replace an older result.
         fps: Frame rate of masks without timestamps (``youtube-vis``).
         class_id: Class of all objects (``mots``), 1 to 64.
-        suffix: Ending of the frames' files (``coco``).
+        suffix: Ending of the frames' files (``coco``, ``labelme``).
+        categories: Pairs of an object's id and the name of its class (``youtube-vis``,
+            ``coco``, ``labelme``, ``cvat``); they go before the source's own.
     """
 
     target: Target
@@ -39,6 +49,7 @@ class ConversionSettings:
     fps: Fraction = Fraction(24)
     class_id: int = 1
     suffix: str = ".jpg"
+    categories: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +148,18 @@ def _write(
 def _json_writer(
     output: Path, source: Path, labels: LabelSequence, settings: ConversionSettings
 ) -> MaskWriter:
+    categories = labels.categories | dict(settings.categories)
+    if settings.target == "cvat":
+        return CvatWriter(output, labels.size, categories=categories)
     if settings.target == "coco":
-        return CocoWriter(output, labels.names, labels.size, suffix=settings.suffix)
+        return CocoWriter(
+            output,
+            labels.names,
+            labels.size,
+            suffix=settings.suffix,
+            object_ids=labels.object_ids,
+            categories=categories,
+        )
     return YoutubeVisWriter(
         output,
         labels.size,
@@ -146,10 +167,14 @@ def _json_writer(
         time_base=labels.time_base or 1 / settings.fps,
         settings={"converted_from": labels.kind},
         object_ids=labels.object_ids,
+        categories=categories,
     )
 
 
 def _folder_writer(folder: Path, labels: LabelSequence, settings: ConversionSettings) -> MaskWriter:
+    if settings.target == "labelme":
+        categories = labels.categories | dict(settings.categories)
+        return LabelmeWriter(folder, suffix=settings.suffix, categories=categories)
     if settings.target == "mots":
         return MotsWriter(folder, class_id=settings.class_id)
     if settings.target == "binary":
@@ -180,7 +205,9 @@ def check_output(output: Path, settings: ConversionSettings) -> None:
     wants_file = settings.target in JSON_TARGETS
     if output.is_dir() and wants_file:
         raise OutputError(
-            f"{output}: is a folder", hint=f"--to {settings.target} writes a file: name one.json"
+            f"{output}: is a folder",
+            hint=f"--to {settings.target} writes a file: name "
+            f"one.{'xml' if settings.target == 'cvat' else 'json'}",
         )
     if output.is_file() and not wants_file:
         raise OutputError(f"{output}: is a file", hint=f"--to {settings.target} writes a folder")
@@ -196,7 +223,8 @@ def _refuse_foreign(folder: Path) -> None:
     """Refuse to replace a folder that this command cannot have made."""
     for path in folder.rglob("*"):
         depth = len(path.relative_to(folder).parts)
-        if (path.is_dir() and depth > 1) or (path.is_file() and path.suffix != ".png"):
+        ours = path.suffix == ".png" or (path.suffix == ".json" and is_from_pcvos(path))
+        if (path.is_dir() and depth > 1) or (path.is_file() and not ours):
             raise OutputError(
                 f"{folder}: holds {path.relative_to(folder)}, which is no mask",
                 hint="only folders of mask PNGs are replaced; choose another --out",

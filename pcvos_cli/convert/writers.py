@@ -1,22 +1,25 @@
 """Writers of whole videos: YouTube-VIS and per-frame COCO, MOTS PNGs, a binary PNG an object."""
 
+import base64
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape, quoteattr
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from model.errors import OutputError
-from pcvos_cli.convert.label_sources import MOTS_BASE
 from pcvos_cli.files import make_directory, output_errors, remove, temporary, write_whole
 from pcvos_cli.masks.journal import LabelJournal
-from pcvos_cli.masks.rle import area_of, bbox_of, encode_labels
+from pcvos_cli.masks.label_files import MOTS_BASE, label_values
+from pcvos_cli.masks.rle import area_of, bbox_of, decode_labels, encode_labels
 from pcvos_cli.masks.writers import FrameMasks
-from pcvos_cli.masks.youtube_vis import CATEGORY_ID, write_youtube_vis
+from pcvos_cli.masks.youtube_vis import GENERAL, category_table, write_youtube_vis
 
 
 class YoutubeVisWriter:
@@ -76,15 +79,25 @@ class CocoWriter:
         names: Output name of each frame.
         size: ``(height, width)``.
         suffix: Ending of the frames' files, for ``file_name``.
+        object_ids: All objects.
+        categories: Names of their classes, by id; the others are "object".
 
     Raises:
         OutputError: It cannot be created.
     """
 
     def __init__(
-        self, path: Path, names: Sequence[str], size: tuple[int, int], *, suffix: str
+        self,
+        path: Path,
+        names: Sequence[str],
+        size: tuple[int, int],
+        *,
+        suffix: str,
+        object_ids: Sequence[int],
+        categories: Mapping[int, str],
     ) -> None:
         self._path = path
+        self._table, self._classes = category_table(object_ids, categories)
         self._annotations = 0
         make_directory(path.parent)
         with output_errors(path):
@@ -98,8 +111,7 @@ class CocoWriter:
     def _write_head(self, names: Sequence[str], size: tuple[int, int], suffix: str) -> None:
         self._out.write(
             '{"info": {"description": "Object masks by pcvos"}, "categories": '
-            f'[{{"id": {CATEGORY_ID}, "name": "object", "supercategory": "object"}}],\n'
-            '"images": ['
+            f'{json.dumps(self._table, ensure_ascii=False)},\n"images": ['
         )
         for index, name in enumerate(names):
             image = {
@@ -124,7 +136,7 @@ class CocoWriter:
             annotation = {
                 "id": self._annotations,
                 "image_id": frame.index + 1,
-                "category_id": CATEGORY_ID,
+                "category_id": self._classes[object_id],
                 "track_id": object_id,
                 "iscrowd": 0,
                 "area": area_of(rle),
@@ -158,6 +170,165 @@ class CocoWriter:
             pass
         finally:
             remove(temporary(self._path))
+
+
+class LabelmeWriter:
+    """A labelme JSON a frame: each object is a shape of type ``mask``, its id the group.
+
+    Args:
+        directory: Where they go; created if missing.
+        suffix: Ending of the frames' files, for ``imagePath``.
+        categories: Labels of the objects, by id; the others are "object".
+
+    Raises:
+        OutputError: The folder cannot be created.
+    """
+
+    def __init__(self, directory: Path, *, suffix: str, categories: Mapping[int, str]) -> None:
+        self._directory, self._suffix, self._categories = directory, suffix, categories
+        make_directory(directory)
+
+    def write(self, frame: FrameMasks) -> None:
+        """Write one JSON.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        shapes = []
+        for object_id in label_values(frame.labels):
+            mask = (frame.labels == object_id).view(np.uint8)
+            x, y, width, height = cv2.boundingRect(mask)
+            part = mask[y : y + height, x : x + width] * np.uint8(255)
+            shapes.append(
+                {
+                    "label": self._categories.get(object_id, GENERAL),
+                    "points": [[x, y], [x + width - 1, y + height - 1]],
+                    "group_id": object_id,
+                    "description": "",
+                    "shape_type": "mask",
+                    "flags": {},
+                    "mask": base64.b64encode(_png(part)).decode("ascii"),
+                }
+            )
+        document = {
+            "version": "5.5.0",
+            "generator": "pcvos",
+            "flags": {},
+            "shapes": shapes,
+            "imagePath": frame.name + self._suffix,
+            "imageData": None,
+            "imageHeight": frame.labels.shape[0],
+            "imageWidth": frame.labels.shape[1],
+        }
+        text = json.dumps(document, ensure_ascii=False, indent=1)
+        write_whole(self._directory / f"{frame.name}.json", text.encode())
+
+    def close(self) -> None:
+        """Every file is whole already."""
+
+    def abort(self) -> None:
+        """Every file is whole already, and is kept."""
+
+
+def is_from_pcvos(path: Path) -> bool:
+    """Whether a JSON is one that ``LabelmeWriter`` wrote, perhaps edited since."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and document.get("generator") == "pcvos"
+
+
+class CvatWriter:
+    """One XML of "CVAT for video 1.1": a track of masks for each object.
+
+    Until ``close``, a journal lies beside it. Tracks count from 0: a track's number is the
+    object's id less 1.
+
+    Args:
+        path: The XML file.
+        size: ``(height, width)`` of a frame.
+        categories: Labels of the objects, by id; the others are "object".
+
+    Raises:
+        OutputError: The journal cannot be created.
+    """
+
+    def __init__(self, path: Path, size: tuple[int, int], *, categories: Mapping[int, str]) -> None:
+        self._path, self._size, self._categories = path, size, categories
+        make_directory(path.parent)
+        self._journal_path = path.with_name(f"{path.name}.journal.tmp")
+        self._journal = LabelJournal(self._journal_path)
+
+    def write(self, frame: FrameMasks) -> None:
+        """Put one frame into the journal.
+
+        Raises:
+            OutputError: The journal cannot be written.
+        """
+        self._journal.write(frame)
+
+    def close(self) -> None:
+        """Write the XML and remove the journal.
+
+        Raises:
+            OutputError: It cannot be written; nothing is left behind.
+        """
+        partial = temporary(self._path)
+        try:
+            with output_errors(self._path), partial.open("w", encoding="utf-8") as out:
+                for line in self._lines():
+                    out.write(line + "\n")
+            with output_errors(self._path):
+                partial.replace(self._path)
+        finally:
+            remove(partial)
+            self.abort()
+
+    def abort(self) -> None:
+        """Remove the journal."""
+        self._journal.close()
+        remove(self._journal_path)
+
+    def _lines(self) -> Iterator[str]:
+        ids = sorted(self._journal.object_ids)
+        labels = {object_id: self._categories.get(object_id, GENERAL) for object_id in ids}
+        length = sum(1 for _ in self._journal.entries())
+        yield '<?xml version="1.0" encoding="utf-8"?>'
+        yield "<annotations><version>1.1</version><meta><task>"
+        yield f"<size>{length}</size><mode>interpolation</mode><start_frame>0</start_frame>"
+        yield f"<stop_frame>{max(0, length - 1)}</stop_frame><labels>"
+        for label in dict.fromkeys(labels.values()):
+            yield f"<label><name>{escape(label)}</name><attributes></attributes></label>"
+        yield "</labels><original_size>"
+        yield f"<width>{self._size[1]}</width><height>{self._size[0]}</height>"
+        yield "</original_size></task></meta>"
+        for object_id in ids:
+            label = quoteattr(labels[object_id])
+            yield f'<track id="{object_id - 1}" label={label} source="pcvos">'
+            yield from self._track(object_id)
+            yield "</track>"
+        yield "</annotations>"
+
+    def _track(self, object_id: int) -> Iterator[str]:
+        shape = ""
+        for place, entry in enumerate(self._journal.entries()):
+            counts = entry.codes.get(object_id)
+            if counts is None:
+                if shape:  # A track goes on until it is said to be outside.
+                    yield f'<mask frame="{place}" keyframe="1" outside="1" {shape}'
+                shape = ""
+                continue
+            mask = decode_labels({1: counts}, self._size).astype(np.uint8)
+            x, y, width, height = cv2.boundingRect(mask)
+            part = mask[y : y + height, x : x + width].ravel()
+            edges = np.flatnonzero(np.diff(part, prepend=0)).tolist()
+            runs = np.diff([0, *edges, part.size]).tolist()
+            shape = (
+                f'occluded="0" rle="{", ".join(map(str, runs))}" left="{x}" top="{y}" '
+                f'width="{width}" height="{height}" z_order="0"></mask>'
+            )
+            yield f'<mask frame="{place}" keyframe="1" outside="0" {shape}'
 
 
 class MotsWriter:

@@ -15,6 +15,9 @@ LabelMap = NDArray[np.uint8] | NDArray[np.int32]
 VOID = 255
 """Pixels of an 8-bit map that the annotators left open."""
 
+MOTS_BASE = 1000
+"""A pixel of MOTS is ``class * 1000 + instance``."""
+
 FEW = 16
 """Up to so many values are looked for one by one, which is ten times faster than sorting."""
 

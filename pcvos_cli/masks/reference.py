@@ -1,6 +1,6 @@
 """Reference masks as users have them: palette, grey, colour, 1-bit, 16-bit, JPEG."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -35,6 +35,7 @@ class LoadedMask:
         object_ids: Ids that the file lists, ascending. One that vanishes when the mask is
             resized stays listed.
         notes: Decisions made on the way (void, colours), for the user.
+        categories: Names of the objects' classes, by id, where the file has them.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class LoadedMask:
     labels: NDArray[np.int32]
     object_ids: tuple[int, ...]
     notes: list[str]
+    categories: dict[int, str] = field(default_factory=dict)
 
 
 def read_reference(
@@ -81,19 +83,39 @@ def read_reference(
             f"with --end-object ID@{frame_index}",
         )
     if labels.shape != size:
-        as_stored = coded_size not in (None, size) and _is_turned(labels.shape, size)
-        if as_stored or not resize:
-            raise _wrong_size(path, frame_index, labels.shape, size, coded_size)
-        if not _same_shape(labels.shape, size):
-            notes.append("the mask has another shape than the frame, and is stretched")
-        notes.append(f"resized from {_words(labels.shape)} to {_words(size)}")
-        labels = resize_nearest(labels, size)
+        labels = fitted(
+            path, frame_index, labels, size, notes, resize=resize, coded_size=coded_size
+        )
     border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     if border[0] and (border == border[0]).all() and (labels != border[0]).any():
         notes.append(
             f"object {border[0]} is all around the others: if it is the background, invert the mask"
         )
     return LoadedMask(path, frame_index, labels, object_ids, notes)
+
+
+def fitted(
+    path: Path,
+    frame_index: int,
+    labels: NDArray[np.int32],
+    size: tuple[int, int],
+    notes: list[str],
+    *,
+    resize: bool,
+    coded_size: tuple[int, int] | None,
+) -> NDArray[np.int32]:
+    """Return a mask of another size at that of the frame; arguments as ``read_reference``.
+
+    Raises:
+        MaskError: It may not be resized, or is turned.
+    """
+    as_stored = coded_size not in (None, size) and _is_turned(labels.shape, size)
+    if as_stored or not resize:
+        raise _wrong_size(path, frame_index, labels.shape, size, coded_size)
+    if not _same_shape(labels.shape, size):
+        notes.append("the mask has another shape than the frame, and is stretched")
+    notes.append(f"resized from {_words(labels.shape)} to {_words(size)}")
+    return resize_nearest(labels, size)
 
 
 def resize_nearest(labels: NDArray[np.int32], size: tuple[int, int]) -> NDArray[np.int32]:

@@ -12,7 +12,21 @@ from pcvos_cli.masks.journal import LabelJournal
 from pcvos_cli.masks.rle import area_of, bbox_of
 
 VIDEO_ID = 1
-CATEGORY_ID = 1
+GENERAL = "object"
+"""Class of objects that have no name."""
+
+
+def category_table(
+    object_ids: Iterable[int], categories: Mapping[int, str]
+) -> tuple[list[dict[str, Any]], dict[int, int]]:
+    """Return ``categories`` in the form of COCO, and the category's id of each object."""
+    names = {object_id: categories.get(object_id, GENERAL) for object_id in object_ids}
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names.values()), 1)}
+    numbers = numbers or {GENERAL: 1}
+    table = [
+        {"id": number, "name": name, "supercategory": GENERAL} for name, number in numbers.items()
+    ]
+    return table, {object_id: numbers[name] for object_id, name in names.items()}
 
 
 def write_youtube_vis(
@@ -24,6 +38,7 @@ def write_youtube_vis(
     time_base: Fraction,
     settings: Mapping[str, Any],
     object_ids: Sequence[int] = (),
+    categories: Mapping[int, str] | None = None,
 ) -> None:
     """Write the JSON file of a journal.
 
@@ -38,18 +53,21 @@ def write_youtube_vis(
         time_base: Seconds a unit of the timestamps.
         settings: Stored as ``info.settings``.
         object_ids: Ids that are listed even if no frame has them.
+        categories: Names of the objects' classes, by id; the others are "object".
 
     Raises:
         OutputError: It cannot be written; nothing is left behind.
     """
     partial = temporary(path)
+    listed = sorted({*object_ids, *journal.object_ids})
+    table, classes = category_table(listed, categories or {})
     with output_errors(path):
         try:
             with partial.open("w", encoding="utf-8", errors="backslashreplace") as out:
-                frames = _write_head(out, journal, size, source, time_base, settings)
-                for number, object_id in enumerate(sorted({*object_ids, *journal.object_ids})):
+                frames = _write_head(out, journal, size, source, time_base, settings, table)
+                for number, object_id in enumerate(listed):
                     out.write(",\n" if number else "\n")
-                    _write_annotation(out, journal, object_id, size, frames)
+                    _write_annotation(out, journal, object_id, classes[object_id], size, frames)
                 out.write("\n]}\n")
             partial.replace(path)
         except BaseException:
@@ -64,6 +82,7 @@ def _write_head(
     source: str,
     time_base: Fraction,
     settings: Mapping[str, Any],
+    categories: list[dict[str, Any]],
 ) -> int:
     """Write all before the annotations; return the number of frames."""
     pts, names = array("q"), []
@@ -87,7 +106,7 @@ def _write_head(
                 "file_names": names,
             }
         ],
-        "categories": [{"id": CATEGORY_ID, "name": "object", "supercategory": "object"}],
+        "categories": categories,
     }
     out.write(json.dumps(head, ensure_ascii=False)[:-1])
     out.write(', "annotations": [')
@@ -95,12 +114,17 @@ def _write_head(
 
 
 def _write_annotation(
-    out: TextIO, journal: LabelJournal, object_id: int, size: tuple[int, int], frames: int
+    out: TextIO,
+    journal: LabelJournal,
+    object_id: int,
+    category_id: int,
+    size: tuple[int, int],
+    frames: int,
 ) -> None:
     head = {
         "id": object_id,
         "video_id": VIDEO_ID,
-        "category_id": CATEGORY_ID,
+        "category_id": category_id,
         "iscrowd": 0,
         "width": size[1],
         "height": size[0],

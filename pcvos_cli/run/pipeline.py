@@ -336,6 +336,7 @@ def _write_rle(
             time_base=info.time_base,
             settings={**job.record, "warnings": list(warnings)},
             object_ids=job.plan.object_ids,
+            categories=dict(job.settings.categories),
         )
 
 

@@ -193,8 +193,10 @@ def prepare(
             *engine.notes,
         ),
     )
+    categories = {i: name for mask in given for i, name in mask.categories.items()}
     settings = replace(
         settings,
+        categories=tuple(sorted((categories | dict(settings.categories)).items())),
         inference=settings.inference.for_model(config),
         model=config.name,
         engine=engine.name,

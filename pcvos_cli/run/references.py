@@ -1,9 +1,14 @@
 """The values of ``--mask``: which file states which frame."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from model.errors import InputError, MaskError
+from pcvos_cli.masks.label_files import MOTS_BASE
 from pcvos_cli.masks.reference import ColourMap, LoadedMask, read_reference
 from pcvos_cli.video.folder import image_files
 from pcvos_cli.video.source import FrameSource
@@ -27,19 +32,117 @@ def load_references(
         InputError: As ``parse_mask_options`` and ``read_reference``.
         MaskError: As ``parse_mask_options`` and ``read_reference``.
     """
-    size = (source.info.height, source.info.width)
+    info = source.info
+    size = (info.height, info.width)
     colours: ColourMap = {}
-    return [
-        read_reference(
-            path,
-            frame_index,
-            size,
-            resize=resize,
-            coded_size=source.info.coded_size,
-            colours=colours,
-        )
-        for frame_index, path in parse_mask_options(values, source, first=first).items()
-    ]
+    images, loaded = [], []
+    for value in values:
+        frame, path = _split(value, source)
+        if path is not None and is_annotation(path):
+            from pcvos_cli.run.annotations import load_annotations
+
+            loaded += load_annotations(
+                path, source, first=first if frame is None else frame, resize=resize
+            )
+        else:
+            images.append(value)
+    for frame_index, paths in parse_mask_options(images, source, first=first).items():
+        masks = [
+            read_reference(
+                path,
+                frame_index,
+                size,
+                resize=resize,
+                coded_size=info.coded_size,
+                colours=colours,
+            )
+            for path in paths
+        ]
+        loaded.append(masks[0] if len(masks) == 1 else _together(masks))
+    return _each_frame_once(loaded)
+
+
+def _split(value: str, source: FrameSource) -> tuple[int | None, Path | None]:
+    """Return the frame and the existing path that a value of ``--mask`` names."""
+    if Path(value).exists():
+        return None, Path(value)
+    for position in (i for i, letter in enumerate(value) if letter == "="):
+        path = Path(value[position + 1 :])
+        if path.exists():
+            return source.frame_index(value[:position]), path
+    return None, None
+
+
+def is_annotation(path: Path) -> bool:
+    """Whether a path holds masks of several frames or objects in another form than images."""
+    if path.is_file():
+        return path.suffix.lower() in {".json", ".xml", ".npy", ".npz"}
+    if files := image_files(path):
+        return _is_mots(files[0])
+    return any(
+        (item.is_dir() and item.name.isdigit()) or item.suffix.lower() == ".json"
+        for item in path.iterdir()
+        if not item.name.startswith(".")
+    )
+
+
+def _is_mots(path: Path) -> bool:
+    """Whether an image has 16 bits, and all its values are ``class * 1000 + object``."""
+    try:
+        with Image.open(path) as image:
+            values = np.unique(np.asarray(image)) if image.mode.startswith("I") else np.zeros(1)
+    except (OSError, SyntaxError, ValueError):
+        return False  # The reader of masks says what is wrong.
+    return bool(values[-1] >= MOTS_BASE and (values[values > 0] >= MOTS_BASE).all())
+
+
+def _together(masks: list[LoadedMask]) -> LoadedMask:
+    """Put the masks of several objects of one frame together.
+
+    Raises:
+        MaskError: One of them has other values than one object's.
+    """
+    for mask in masks:
+        if mask.object_ids != (1,):
+            raise MaskError(
+                f"{mask.path}: frame {mask.frame_index} has several masks, and this one has "
+                f"object {', '.join(map(str, mask.object_ids))}",
+                hint="give one mask a frame with all objects, or a black and white one an object",
+            )
+    folders = [mask.path.parent.name for mask in masks]
+    ids = list(range(1, len(masks) + 1))
+    if len(set(folders)) == len(masks) and all(n.isascii() and n.isdigit() for n in folders):
+        shift = min(map(int, folders)) == 0
+        ids = [int(name) + shift for name in folders]
+    labels = np.zeros_like(masks[0].labels)
+    for object_id, mask in zip(ids, masks, strict=True):
+        labels[mask.labels > 0] = object_id
+    listed = ", ".join(
+        f"{mask.path} is object {object_id}" for object_id, mask in zip(ids, masks, strict=True)
+    )
+    notes = [note for mask in masks for note in mask.notes] + [listed]
+    return LoadedMask(masks[0].path, masks[0].frame_index, labels, tuple(sorted(ids)), notes)
+
+
+def _each_frame_once(masks: list[LoadedMask]) -> list[LoadedMask]:
+    """Return the masks in the order of their frames.
+
+    Raises:
+        MaskError: Two are for one frame.
+    """
+    found: dict[int, LoadedMask] = {}
+    for mask in masks:
+        if mask.frame_index in found:
+            raise _twice(mask.path, mask.frame_index, found[mask.frame_index].path)
+        found[mask.frame_index] = mask
+    return [found[index] for index in sorted(found)]
+
+
+def _twice(path: Path, frame_index: int, other: Path) -> MaskError:
+    return MaskError(
+        f"{path}: frame {frame_index} has a mask already ({other})",
+        hint="give one mask a frame; paint all objects into it",
+    )
 
 
 def mask_files(values: Sequence[str]) -> list[Path]:
@@ -55,7 +158,7 @@ def mask_files(values: Sequence[str]) -> list[Path]:
 
 def parse_mask_options(
     values: Sequence[str], source: FrameSource, *, first: int = 0
-) -> dict[int, Path]:
+) -> dict[int, list[Path]]:
     """Match reference mask files with frames.
 
     A value is a file (``first.png``: the run's first frame), ``FRAME=file`` (FRAME is the
@@ -69,14 +172,14 @@ def parse_mask_options(
         first: Index of the run's first frame.
 
     Returns:
-        Frame index to file, ascending.
+        Frame index to its files, ascending. Several are masks of one object each.
 
     Raises:
         InputError: A file is missing, or a folder has no masks.
-        MaskError: A name is not a frame, a frame lies beyond the end, or two masks are
-            for one frame.
+        MaskError: A name is not a frame, a frame lies beyond the end, or one file is given
+            twice for a frame.
     """
-    found: dict[int, Path] = {}
+    found: dict[int, list[Path]] = {}
     for value in values:
         for frame_index, path in _one(value, source, first):
             count = source.info.frame_count
@@ -86,12 +189,9 @@ def parse_mask_options(
                     f"frames (0 to {count - 1})",
                     hint="frames count from 0; check the number",
                 )
-            if frame_index in found:
-                raise MaskError(
-                    f"{path}: frame {frame_index} has a mask already ({found[frame_index]})",
-                    hint="give one mask a frame; paint all objects into it",
-                )
-            found[frame_index] = path
+            if path in found.setdefault(frame_index, []):
+                raise _twice(path, frame_index, path)
+            found[frame_index].append(path)
     return dict(sorted(found.items()))
 
 
@@ -115,7 +215,8 @@ def _one(value: str, source: FrameSource, first: int) -> Iterable[tuple[int, Pat
     missing = rest if equals and source.frame_index(name) is not None else value
     raise InputError(
         f"{missing}: mask not found",
-        hint="--mask takes first.png, FRAME=mask.png, or a folder of masks named by frame",
+        hint="--mask takes first.png, FRAME=mask.png, a folder of masks named by frame, or "
+        "what a labelling tool exports",
     )
 
 
@@ -123,13 +224,48 @@ def _folder(path: Path, source: FrameSource) -> list[tuple[int, Path]]:
     files = image_files(path)
     if not files:
         raise InputError(f"{path}: the folder holds no masks", hint=_naming(source))
-    matched = []
-    for file in files:
-        frame_index = source.frame_index(file.stem)
-        if frame_index is None:
-            raise MaskError(f"{file}: {_no_frame(file.stem, source)}", hint=_naming(source))
-        matched.append((frame_index, file))
-    return matched
+    indices = match_names([file.stem for file in files], source, [str(file) for file in files])
+    return list(zip(indices, files, strict=True))
+
+
+def match_names(names: Sequence[str], source: FrameSource, places: Sequence[str]) -> list[int]:
+    """Match frames by output name, or, where none fits, by the last number in each name.
+
+    Args:
+        names: Of masks, without endings.
+        source: Whose frames they are.
+        places: Where each name comes from, for messages.
+
+    Raises:
+        MaskError: A name is not a frame, or its number is not sure to mean one.
+    """
+    found = [source.frame_index(name) for name in names]
+    known = [index for index in found if index is not None]
+    if not known:
+        known = _by_number(names, source)
+    if len(known) < len(names):
+        place = found.index(None)
+        raise MaskError(f"{places[place]}: {_no_frame(names[place], source)}", hint=_naming(source))
+    return known
+
+
+def _by_number(names: Sequence[str], source: FrameSource) -> list[int]:
+    """Return the frames that the names' last numbers mean; none if that is not sure."""
+
+    def numbers(texts: Sequence[str]) -> list[int] | None:
+        found = [re.findall(r"[0-9]+", text) for text in texts]
+        last = [int(digits[-1]) for digits in found if digits]
+        return last if len(last) == len(set(last)) == len(texts) else None
+
+    wanted = numbers(names)
+    if wanted is None or len({re.sub(r"[0-9]+$", "", name) for name in names}) > 1:
+        return []
+    if not source.info.is_folder:
+        count = source.info.frame_count
+        return wanted if count is None or max(wanted) < count else []
+    own = numbers([file.stem for file in image_files(source.info.path)])
+    places = {} if own is None else {number: place for place, number in enumerate(own)}
+    return [places[number] for number in wanted] if set(wanted) <= set(places) else []
 
 
 def _no_frame(name: str, source: FrameSource) -> str:

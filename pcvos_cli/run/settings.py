@@ -36,6 +36,8 @@ class SegmentSettings:
         overwrite: Replace what an earlier run left in the output folder.
         resize_mask: Accept masks of another size than the video's (nearest neighbour).
         fps: Frame rate given to a folder of images.
+        categories: Pairs of an object's id and the name of its class, for ``masks.json``; they
+            go before those of the masks.
         channel: Which channel of a TIFF stack is segmented, from 0 on.
         value_range: Values of a folder's images that are shown as black and as white; ``None``
             for what images of more than 8 bits span, and 0 to 255 for others.
@@ -70,6 +72,7 @@ class SegmentSettings:
     fps: Fraction = Fraction(24)
     value_range: tuple[float, float] | None = None
     channel: int | None = None
+    categories: tuple[tuple[int, str], ...] = ()
     start: int | str | None = None
     end: int | str | None = None
     backward: bool = False
@@ -155,6 +158,7 @@ class SegmentSettings:
                 else {}
             ),
             "channel": self.channel,
+            "categories": [list(pair) for pair in self.categories],
             "amp": self.amp,
             "engine": self.engine,
             "strict": self.strict,

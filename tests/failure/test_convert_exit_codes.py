@@ -60,7 +60,7 @@ def test_input(out: Path, tmp_path: Path) -> None:
     fails(3, bare, "--to", "davis", "-o", out, saying="holds no masks")
     video = tmp_path / "v.mp4"
     video.write_bytes(b"x")
-    fails(3, video, "--to", "davis", "-o", out, saying="is a file, but no JSON")
+    fails(3, video, "--to", "davis", "-o", out, saying="is a file of no known kind")
     cut = write_palette_folder(tmp_path / "cut", moving(2)) / "00001.png"
     cut.write_bytes(cut.read_bytes()[:60])
     fails(3, cut.parent, "--to", "davis", "-o", out, saying="00001.png")
@@ -196,7 +196,7 @@ def test_a_run_that_fails_midway_leaves_the_older_result(
             raise OSError(28, "No space left on device", "00003.png")
         return read_labels(path)
 
-    monkeypatch.setattr("pcvos_cli.convert.label_sources.read_labels", broken)
+    monkeypatch.setattr("pcvos_cli.labels.sources.read_labels", broken)
     for target, path in (("davis", out), ("youtube-vis", tmp_path / "v.json"), ("coco", coco)):
         calls = 0
         fails(6, masks, "--to", target, "-o", path, "--overwrite", saying="00003.png")

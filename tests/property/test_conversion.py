@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from pcvos_cli.convert.coco_reader import decode_mask, run_lengths
 from pcvos_cli.convert.conversion import ConversionSettings, Target, convert_masks
+from pcvos_cli.labels.youtube_vis import decode_mask, run_lengths
 from pcvos_cli.masks.rle import encode_labels
 from tests.support.masks import contents, encode_mask, write_palette_folder
 

@@ -36,24 +36,24 @@ def mask(path: Path, value: int = 1) -> Path:
 
 def test_a_file_is_for_the_first_frame(tmp_path: Path, video: VideoSource) -> None:
     path = mask(tmp_path / "m.png")
-    assert parse_mask_options([str(path)], video) == {0: path}
+    assert parse_mask_options([str(path)], video) == {0: [path]}
 
 
 def test_frame_equals_file(tmp_path: Path, video: VideoSource) -> None:
     a, b = mask(tmp_path / "a.png"), mask(tmp_path / "b.png")
-    assert parse_mask_options([f"00004={a}", f"2={b}"], video) == {2: b, 4: a}
+    assert parse_mask_options([f"00004={a}", f"2={b}"], video) == {2: [b], 4: [a]}
 
 
 def test_equals_signs_in_paths(tmp_path: Path, video: VideoSource, folder: FolderSource) -> None:
     a = mask(tmp_path / "k=v.png")
-    assert parse_mask_options([str(a)], video) == {0: a}
-    assert parse_mask_options([f"3={a}"], video) == {3: a}
-    assert parse_mask_options([f"x=y={a}"], folder) == {3: a}
+    assert parse_mask_options([str(a)], video) == {0: [a]}
+    assert parse_mask_options([f"3={a}"], video) == {3: [a]}
+    assert parse_mask_options([f"x=y={a}"], folder) == {3: [a]}
 
 
 def test_stems_name_the_frames_of_a_folder(tmp_path: Path, folder: FolderSource) -> None:
     path = mask(tmp_path / "m.png")
-    assert parse_mask_options([f"a10={path}"], folder) == {2: path}
+    assert parse_mask_options([f"a10={path}"], folder) == {2: [path]}
     with pytest.raises(MaskError, match="no frame named '2'"):
         parse_mask_options([f"2={path}"], folder)
 
@@ -61,7 +61,7 @@ def test_stems_name_the_frames_of_a_folder(tmp_path: Path, folder: FolderSource)
 def test_a_folder_of_masks(tmp_path: Path, video: VideoSource) -> None:
     files = {i: mask(tmp_path / "masks" / f"{i:05d}.png") for i in (4, 0)}
     found = parse_mask_options([str(tmp_path / "masks")], video)
-    assert found == files
+    assert found == {index: [file] for index, file in files.items()}
     assert list(found) == [0, 4]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from model.data.davis import read_split
 from model.errors import InputError
-from pcvos_cli.convert.coco_reader import read_youtube_vis
+from pcvos_cli.labels.youtube_vis import read_youtube_vis
 from pcvos_cli.scoring.layouts import load_dataset, prediction_folder
 from pcvos_cli.scoring.score import score_dataset
 from tests.support.datasets import moving, write_davis2016, write_davis2017, write_masks

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,6 +13,9 @@ from pycocotools import mask as coco_mask
 
 from model.errors import InputError, MaskError
 from pcvos_cli.video.folder import IMAGE_SUFFIXES
+
+GENERAL = "object"
+"""Class of objects that nobody has named."""
 
 MAX_ID = 65535
 """Largest object id; that of reference masks, too."""
@@ -30,6 +33,7 @@ class VideoRLE:
             COCO RLE, polygons, or ``None``.
         pts: Timestamp of each frame, or ``None``.
         time_base: Seconds a unit of ``pts``, or ``None``.
+        categories: Names of the objects' classes by object id, where they are more than "object".
     """
 
     path: Path
@@ -38,6 +42,7 @@ class VideoRLE:
     tracks: dict[int, list[Any]]
     pts: tuple[int, ...] | None
     time_base: Fraction | None
+    categories: dict[int, str] = field(default_factory=dict)
 
     def masks(self, index: int) -> Iterator[tuple[int, NDArray[np.bool_]]]:
         """Yield ``(object_id, (H, W) mask)`` of one frame, in the order of the file.
@@ -80,9 +85,14 @@ def read_youtube_vis(path: Path) -> VideoRLE:
         size = (int(video["height"]), int(video["width"]))
         names = _names(video)
         tracks: dict[int, list[Any]] = {}
+        named = {c["id"]: str(c["name"]) for c in document.get("categories", [])}
+        categories: dict[int, str] = {}
         for annotation in annotations:
             if annotation["video_id"] == video["id"]:
                 _add(path, annotation, len(names), tracks)
+                category = named.get(annotation.get("category_id"), GENERAL)
+                if category != GENERAL:
+                    categories[annotation["id"]] = category
     except (KeyError, TypeError, ValueError) as error:
         reason = f"no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
         raise InputError(
@@ -92,7 +102,7 @@ def read_youtube_vis(path: Path) -> VideoRLE:
     if min(size) < 1 or not names:
         raise InputError(f"{path}: holds no frame")
     pts, time_base = _times(document, len(names))
-    return VideoRLE(path, names, size, tracks, pts, time_base)
+    return VideoRLE(path, names, size, tracks, pts, time_base, categories)
 
 
 def _names(video: dict[str, Any]) -> tuple[str, ...]:

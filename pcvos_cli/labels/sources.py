@@ -5,25 +5,37 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import InputError, MaskError
-from pcvos_cli.convert.coco_reader import VideoRLE, read_youtube_vis
-from pcvos_cli.masks.label_files import VOID, label_values, read_labels
-from pcvos_cli.run.output_folder import MASKS, RLE
+from pcvos_cli.labels.tools import (
+    Annotations,
+    is_coco,
+    is_labelme,
+    json_files,
+    load_json,
+    read_arrays,
+    read_coco,
+    read_cvat,
+    read_labelme,
+)
+from pcvos_cli.labels.youtube_vis import VideoRLE, read_youtube_vis
+from pcvos_cli.masks.formats import FORMATS
+from pcvos_cli.masks.label_files import MOTS_BASE, VOID, label_values, read_labels
 from pcvos_cli.video.folder import image_files, natural_key
 
-MOTS_BASE = 1000
-"""A MOTS pixel is ``class * 1000 + instance``."""
+MASKS, RLE = FORMATS["png"].place, FORMATS["rle"].place
 
 MOTS_IGNORE = 10_000
 """Pixels of a MOTS image that count neither way."""
 
 _HINT = (
     "give a folder of `pcvos segment`, a folder of mask PNGs (palette, grey or MOTS), a folder "
-    "with one folder of binary PNGs an object, or a YouTube-VIS JSON"
+    "with one folder of binary PNGs an object, JSON of YouTube-VIS, COCO or labelme, XML of CVAT "
+    "for video, or .npy or .npz with ids"
 )
 
 
@@ -41,6 +53,8 @@ class LabelSequence:
         notes: Decisions made on the way; grows while reading.
         pts: Timestamp of each frame, or ``None`` where nobody knows.
         time_base: Seconds a unit of ``pts``, or ``None``.
+        categories: Names of the objects' classes, by object id, where they have one.
+        numbered: ``names`` are indices of frames.
     """
 
     inputs: tuple[Path, ...]
@@ -52,6 +66,8 @@ class LabelSequence:
     notes: list[str] = field(default_factory=list)
     pts: tuple[int, ...] | None = None
     time_base: Fraction | None = None
+    categories: dict[int, str] = field(default_factory=dict)
+    numbered: bool = False
 
 
 def open_labels(path: Path) -> LabelSequence:
@@ -62,17 +78,23 @@ def open_labels(path: Path) -> LabelSequence:
 
     Args:
         path: A result folder of ``pcvos segment``; a folder of PNGs with object ids
-            (palette, grey, 16-bit, MOTS); a folder of ``<id>/`` folders of binary PNGs; or
-            a YouTube-VIS JSON of one video.
+            (palette, grey, 16-bit, MOTS); a folder of ``<id>/`` folders of binary PNGs, as of
+            SA-V; a YouTube-VIS JSON of one video; a COCO or labelme JSON, or a folder of them;
+            the XML of CVAT for video; or ``.npy`` or ``.npz`` with maps of ids.
 
     Raises:
         InputError: It is missing, unreadable or none of these.
         MaskError: Frames differ in size, or values cannot be ids.
     """
     if path.is_file():
-        if path.suffix.lower() != ".json":
-            raise InputError(f"{path}: is a file, but no JSON", hint=_HINT)
-        return _from_json(path)
+        match path.suffix.lower():
+            case ".json":
+                return _from_json(path)
+            case ".xml":
+                return _from_annotations(path, read_cvat(path))
+            case ".npy" | ".npz":
+                return _from_annotations(path, read_arrays(path))
+        raise InputError(f"{path}: is a file of no known kind", hint=_HINT)
     if not path.is_dir():
         raise InputError(f"{path}: not found", hint="check the path")
     files = _pngs(path)
@@ -90,8 +112,48 @@ def open_labels(path: Path) -> LabelSequence:
         and (files := _pngs(folder))
     }
     if objects:
-        return _from_binary(path, objects)
+        return _from_binary(objects)
+    if files := json_files(path):
+        return _from_annotations(path, _documents(path, {f: load_json(f) for f in files}))
     raise InputError(f"{path}: holds no masks", hint=_HINT)
+
+
+def _documents(path: Path, documents: dict[Path, Any]) -> Annotations:
+    """Read JSON files of one form, each of which is about one image, or one about all.
+
+    Raises:
+        InputError: They are of no form that is known, or of several.
+    """
+    if all(map(is_labelme, documents.values())):
+        return read_labelme(documents)
+    if all(map(is_coco, documents.values())):
+        return read_coco(documents)
+    raise InputError(f"{path}: JSON of no known form", hint=_HINT)
+
+
+def _from_annotations(path: Path, found: Annotations) -> LabelSequence:
+    notes = list(found.notes)
+
+    def read() -> Iterator[NDArray[np.int32]]:
+        overlaps = 0
+        for name in found.frames:
+            labels = np.zeros(found.size, np.int32)
+            overlaps += _paint(labels, found.masks(path, name))
+            yield labels
+        _note_overlaps(overlaps, notes)
+
+    ids = {object_id for shapes in found.frames.values() for object_id, _ in shapes}
+    return LabelSequence(
+        inputs=(path,),
+        kind=found.kind,
+        names=tuple(name or "00000" for name in found.frames),
+        size=found.size,
+        object_ids=tuple(sorted(ids)),
+        read=read,
+        notes=notes,
+        categories=found.categories,
+        numbered=found.numbered,
+    )
 
 
 def _pngs(folder: Path) -> list[Path]:
@@ -99,6 +161,9 @@ def _pngs(folder: Path) -> list[Path]:
 
 
 def _from_json(path: Path) -> LabelSequence:
+    document = load_json(path)
+    if is_labelme(document) or (is_coco(document) and "videos" not in document):
+        return _from_annotations(path, _documents(path, {path: document}))
     video = read_youtube_vis(path)
     notes: list[str] = []
 
@@ -120,6 +185,7 @@ def _from_json(path: Path) -> LabelSequence:
         notes=notes,
         pts=video.pts,
         time_base=video.time_base,
+        categories=video.categories,
     )
 
 
@@ -157,6 +223,7 @@ def _from_pngs(folder: Path, files: list[Path], *, times: Path | None = None) ->
         notes=notes,
         pts=None if video is None else video.pts,
         time_base=None if video is None else video.time_base,
+        categories={} if video is None else video.categories,
     )
 
 
@@ -204,10 +271,12 @@ def _times(path: Path | None, files: list[Path]) -> VideoRLE | None:
     return video if video.names == tuple(file.stem for file in files) else None
 
 
-def _from_binary(path: Path, objects: dict[int, list[Path]]) -> LabelSequence:
+def _from_binary(objects: dict[int, list[Path]]) -> LabelSequence:
     """Read one folder of binary PNGs an object; a frame that one lacks is empty there."""
+    notes: list[str] = []
     if 0 in objects:
-        raise MaskError(f"{path / '0'}: object ids begin at 1", hint="0 is the background")
+        objects = {number + 1: files for number, files in objects.items()}
+        notes.append("folders count from 0: object ids are one more")
     size: tuple[int, int] | None = None
     first = next(iter(objects.values()))[0]
     by_name: dict[str, dict[int, Path]] = {}
@@ -224,7 +293,6 @@ def _from_binary(path: Path, objects: dict[int, list[Path]]) -> LabelSequence:
     assert size is not None, "no files"
     frame_size = size
     names = tuple(sorted(by_name, key=lambda name: natural_key(Path(name + ".png"))))
-    notes: list[str] = []
     missing = sum(len(objects) - len(files) for files in by_name.values())
     if missing:
         notes.append(f"{missing} masks are not there: those objects count as absent")

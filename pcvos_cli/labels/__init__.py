@@ -1,0 +1,1 @@
+"""Masks of anybody's making behind one front door: ``sources.open_labels``."""
