@@ -1,12 +1,15 @@
-"""Weights for tests of the shell: the real lite network, with seeded random values."""
+"""The lite network for tests: the shipped one, or its weights file with seeded random values."""
 
 from pathlib import Path
 
 import torch
 
 from model.build import build_pcvos
-from model.checkpoint import save_checkpoint
+from model.checkpoint import load_model, save_checkpoint
 from model.config import PCVOS_LITE
+from model.pcvos import PCVOS
+
+WEIGHTS = Path(__file__).parents[2] / "weights"
 
 
 def write_random_lite(path: Path) -> Path:
@@ -16,3 +19,8 @@ def write_random_lite(path: Path) -> Path:
         model = build_pcvos(PCVOS_LITE)
     save_checkpoint(path, model.config, model.state_dict(), {"source": "random, for tests"})
     return path
+
+
+def shipped_lite() -> PCVOS:
+    """Return the network as it ships: random ones of 36 layers enlarge rounding at their will."""
+    return load_model(WEIGHTS / "pcvos-lite.safetensors")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.build import build_pcvos, fold_batch_norms
+from model.build import fold_batch_norms
 from model.config import PCVOS_LITE, InferenceConfig
 from model.errors import EngineError, OutOfMemoryError
 from model.inference import engine
@@ -17,6 +17,7 @@ from model.inference.segmenter import ClipSegmenter
 from model.pcvos import PCVOS
 from model.training.frozen import OnnxTrunk
 from model.types import ReferenceMask
+from tests.support.weights import shipped_lite
 
 TOLERANCE = 2e-5
 """Largest difference over the largest value: float32 sums in another order, 36 layers deep."""
@@ -24,20 +25,7 @@ TOLERANCE = 2e-5
 
 @pytest.fixture(scope="module")
 def model() -> PCVOS:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(2)  # Some random networks enlarge rounding more than others.
-        model = build_pcvos(PCVOS_LITE)
-        for module in model.modules():  # As trained ones are: not the identity.
-            if isinstance(module, torch.nn.BatchNorm2d):
-                assert module.running_mean is not None
-                assert module.running_var is not None
-                module.running_mean.normal_(0, 0.1)
-                module.running_var.uniform_(0.5, 1.5)
-                module.weight.data.uniform_(0.7, 1.3)
-                module.bias.data.normal_(0, 0.1)
-        # Starts at zero, so that it would hide all that comes before it.
-        torch.nn.init.normal_(model.decoder.pred.weight, std=0.05)
-    return model
+    return shipped_lite()
 
 
 @pytest.fixture
