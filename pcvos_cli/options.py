@@ -169,31 +169,19 @@ Debug = Annotated[
 ]
 
 
-def parse_size(text: str) -> int | None:
-    """Read ``--size``: pixels, or ``native`` for ``None``.
+def parse_number(text: str, option: str, no_limit: str = ALL) -> int | None:
+    """Read a number above 0, or the word for ``None``.
 
     Raises:
         BadParameter: If it is neither.
     """
-    return None if text == NATIVE else _positive(text, "--size", NATIVE)
-
-
-def parse_top_k(text: str) -> int | None:
-    """Read ``--top-k``: a number, or ``all`` for ``None``.
-
-    Raises:
-        BadParameter: If it is neither.
-    """
-    return None if text == ALL else _positive(text, "--top-k", ALL)
-
-
-def parse_max_memory_frames(text: str) -> int | None:
-    """Read ``--max-memory-frames``: a number, or ``all`` for ``None``.
-
-    Raises:
-        BadParameter: If it is neither.
-    """
-    return None if text == ALL else _positive(text, "--max-memory-frames", ALL)
+    if text == no_limit:
+        return None
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise typer.BadParameter(
+            f"{text!r}: give a number above 0 or {no_limit!r}", param_hint=option
+        )
+    return int(text)
 
 
 def parse_fps(text: str) -> Fraction:
@@ -285,9 +273,3 @@ def parse_categories(texts: Sequence[str]) -> tuple[tuple[int, str], ...]:
             raise typer.BadParameter(f"{text!r}: give ID=NAME, as 1=dog", param_hint="--category")
         found[int(object_id)] = name.strip()
     return tuple(sorted(found.items()))
-
-
-def _positive(text: str, option: str, word: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise typer.BadParameter(f"{text!r}: give a number above 0 or {word!r}", param_hint=option)
-    return int(text)

@@ -15,17 +15,14 @@ from torch import Tensor
 from model.types import concatenated
 
 TILE = 1 << 10
-"""Columns of a tile. With ``LEAST_QUERIES`` rows it has 4 MB, stays in the cache, and its product
-runs at twice the rate of one of 16,384 columns and 256 rows."""
+"""Columns of a tile. With a thousand rows it has 4 MB, stays in the cache, and its product runs at
+twice the rate of one of 16,384 columns and 256 rows."""
 
-LEAST_QUERIES, MOST_QUERIES = 1 << 10, 1 << 11
-"""Rows of a tile."""
+MOST_QUERIES = 1 << 11
+"""Rows of a tile, ..."""
 
 MAXIMA = 1 << 23
-"""Largest-of-a-group kept at a time (32 MB), as far as ``LEAST_QUERIES`` allows."""
-
-PART = 1 << 17
-"""Columns after which the best are taken, so that peak memory does not depend on the memory."""
+"""... and largest-of-a-group kept at a time (32 MB): fewer rows where the memory is long."""
 
 GROUP = 8
 """Columns in a group, where the best of a row are looked for in groups first."""
@@ -51,29 +48,24 @@ def nearest(query: Tensor, keys: Tensor, length: int, count: int) -> tuple[Tenso
     if length < GROUP_FROM or length // GROUP < count:
         top = (query @ keys[:length].t()).topk(count, dim=1)
         return top.values, top.indices
-    parts = -(-length // PART)
-    part = -(-keys.shape[0] // (parts * GROUP)) * GROUP
-    rows = min(MOST_QUERIES, max(LEAST_QUERIES, MAXIMA * GROUP // part))
-    blocks = -(-len(query) // rows)
+    columns = keys.shape[0]
+    groups = columns // GROUP
+    blocks = -(-len(query) // max(1, min(MOST_QUERIES, MAXIMA // groups)))
     rows = max(1, -(-len(query) // max(1, blocks)))  # Of equal size.
     tile = TILE if query.device.type == "cpu" else 16 * TILE  # Elsewhere each call costs.
     tracked = torch.is_grad_enabled() and (query.requires_grad or keys.requires_grad)
     # One buffer for all tiles: glibc's heap keeps the holes that blocks of their own leave.
-    buffer = query.new_empty(rows * min(tile, part))
-    maxima = query.new_empty(rows * (part // GROUP))
+    buffer = query.new_empty(rows * min(tile, columns))
+    maxima = query.new_empty(rows * groups)
     found = []
     for block in query.split(rows):
-        best_of_parts = []
-        for start in range(0, keys.shape[0], part):
-            seen = keys[start : start + part]
-            groups = seen.shape[0] // GROUP
-            largest = maxima[: len(block) * groups].view(len(block), groups)
-            _largest_of_groups(block.detach(), seen.detach(), tile, buffer, largest)
-            candidates = _columns(_best_columns(largest, count), seen.shape[0], tile)
-            products = products_at(block, seen, candidates, tracked=tracked)
-            top = products.topk(count, dim=1)
-            best_of_parts.append((top.values, candidates.gather(1, top.indices) + start))
-        found.append(_best_of(best_of_parts, count))
+        largest = maxima[: len(block) * groups].view(len(block), groups)
+        _largest_of_groups(block.detach(), keys.detach(), tile, buffer, largest)
+        best_groups = largest.topk(count, dim=1, sorted=False).indices
+        candidates = _columns(best_groups, columns, tile)
+        products = products_at(block, keys, candidates, tracked=tracked)
+        top = products.topk(count, dim=1)
+        found.append((top.values, candidates.gather(1, top.indices)))
     return concatenated(values for values, _ in found), concatenated(
         locations for _, locations in found
     )
@@ -93,27 +85,6 @@ def largest(query: Tensor, keys: Tensor) -> Tensor:
         torch.mm(query, tile.t(), out=product)
         torch.maximum(found, product.amax(1), out=found)
     return found
-
-
-def _best_columns(maxima: Tensor, count: int) -> Tensor:
-    """Return the columns of the largest ``count`` values of each row, in no order.
-
-    In long rows they lie in the ``count`` groups of columns whose largest values are the
-    largest, which are found in the same way; only those are searched.
-    """
-    rows, length = maxima.shape
-    groups = length // GROUP
-    if length < GROUP_FROM or groups < count:
-        return maxima.topk(count, dim=1, sorted=False).indices
-    # A group is every `groups`-th column, so that the maximum runs along contiguous rows.
-    head = groups * GROUP
-    largest = maxima[:, :head].view(rows, GROUP, groups).amax(1)
-    candidates = _columns(_best_columns(largest, count), head, head)
-    if head < length:
-        rest = torch.arange(head, length, device=maxima.device)
-        candidates = torch.cat((candidates, rest.expand(rows, -1)), dim=1)
-    top = maxima.gather(1, candidates).topk(count, dim=1, sorted=False)
-    return candidates.gather(1, top.indices)
 
 
 def _largest_of_groups(query: Tensor, keys: Tensor, tile: int, buffer: Tensor, out: Tensor) -> None:
@@ -172,12 +143,3 @@ def _accept_csr() -> None:
         warnings.simplefilter("ignore")
         one = torch.zeros(1, dtype=torch.int64)
         torch.sparse_csr_tensor(torch.arange(2), one, torch.zeros(1), size=(1, 1))
-
-
-def _best_of(found: list[tuple[Tensor, Tensor]], count: int) -> tuple[Tensor, Tensor]:
-    """Return the best of several finds of ``count``."""
-    if len(found) == 1:
-        return found[0]
-    values, rows = (torch.cat(tensors, dim=1) for tensors in zip(*found, strict=True))
-    top = values.topk(count, dim=1)
-    return top.values, rows.gather(1, top.indices)

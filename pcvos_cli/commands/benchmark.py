@@ -141,7 +141,7 @@ def benchmark(
         )
     settings = BenchmarkSettings(
         segment=SegmentSettings(
-            size=options.parse_size(size),
+            size=options.parse_number(size, "--size", options.NATIVE),
             weights=weights,
             model=model,
             device=device,

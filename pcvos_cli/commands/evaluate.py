@@ -147,15 +147,15 @@ def evaluate(
     settings = SegmentSettings(
         inference=InferenceConfig(
             interval=interval,
-            top_k=options.parse_top_k(top_k),
+            top_k=options.parse_number(top_k, "--top-k"),
             progressive=not no_progressive,
             progressive_interval=progressive_interval,
             refinement=not no_refinement,
-            max_memory_frames=options.parse_max_memory_frames(max_memory_frames),
+            max_memory_frames=options.parse_number(max_memory_frames, "--max-memory-frames"),
             drop_strays=drop_strays,
             decode_provisional=decode_provisional,
         ),
-        size=options.parse_size(size),
+        size=options.parse_number(size, "--size", options.NATIVE),
         weights=weights,
         model=model,
         device=device,

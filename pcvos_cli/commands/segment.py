@@ -217,16 +217,18 @@ def settings_of(values: Mapping[str, Any]) -> SegmentSettings:
     return SegmentSettings(
         inference=InferenceConfig(
             interval=values["interval"],
-            top_k=options.parse_top_k(values["top_k"]),
+            top_k=options.parse_number(values["top_k"], "--top-k"),
             progressive=not values["no_progressive"],
             progressive_interval=values["progressive_interval"],
             refinement=not values["no_refinement"],
-            max_memory_frames=options.parse_max_memory_frames(values["max_memory_frames"]),
+            max_memory_frames=options.parse_number(
+                values["max_memory_frames"], "--max-memory-frames"
+            ),
             drop_strays=values["drop_strays"],
             decode_provisional=values["decode_provisional"],
             cuts=values["cuts"],
         ),
-        size=options.parse_size(values["size"]),
+        size=options.parse_number(values["size"], "--size", options.NATIVE),
         formats=options.parse_formats(
             [*(values["formats"] or SETTINGS.formats), *(["composite"] if behind else [])]
         ),

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from model.errors import InputError
-from model.inference.clips import iter_clips
 from model.inference.segmenter import ClipSegmenter
 from model.ops.timing import StageClock
 from model.types import Clip, ClipPrediction
@@ -58,40 +57,16 @@ def decode(source: FrameSource, job: Job, clock: StageClock) -> Iterator[Decoded
         yield Decoded(frame, pixels, begins_shot)
 
 
-class UntilUnreadable:
-    """Frames up to the one at which the input cannot be read on.
+def until_unreadable(decoded: Iterator[Decoded], errors: list[InputError]) -> Iterator[Decoded]:
+    """Yield frames up to the one at which the input cannot be read on.
 
-    The frames decoded by then are worth their masks, so the error waits until they are written.
-
-    Args:
-        decoded: The frames of a run.
-        strict: Do not keep them: let the error through.
-
-    Attributes:
-        error: Why the frames ended before the input did, or ``None``.
+    The frames decoded by then are worth their masks, so the error waits in ``errors`` until they
+    are written.
     """
-
-    def __init__(self, decoded: Iterator[Decoded], *, strict: bool = False) -> None:
-        self._decoded = decoded
-        self._strict = strict
-        self.error: InputError | None = None
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Decoded:
-        """Return the next frame.
-
-        Raises:
-            InputError: The input cannot be read on, and ``strict`` is set.
-        """
-        try:
-            return next(self._decoded)
-        except InputError as error:
-            if self._strict:
-                raise
-            self.error = error
-            raise StopIteration from None
+    try:
+        yield from decoded
+    except InputError as error:
+        errors.append(error)
 
 
 def before_the_model(
@@ -157,7 +132,7 @@ def new_segmenter(
 def segmented(
     clip: Clip, segmenter: ClipSegmenter, job: Job, clock: StageClock
 ) -> Iterator[FrameMasks]:
-    """Segment a clip of ``clips_of``, and yield its frames as soon as they have their masks."""
+    """Segment a clip of ``Decoded`` frames; yield each as soon as it has its masks."""
     for prediction in clock.each("model", segmenter.segment_frames(clip)):
         maps = prediction.labels(job.plan.source_size)
         for t in range(len(prediction)):
@@ -171,22 +146,6 @@ def segmented(
                 soft = ((1 - prediction.probs[0, t]) * 255).round().byte().cpu().numpy()
             frame = clip.sources[prediction.start - clip.start + t].frame
             yield _with_masks(frame, labels, scores, soft)
-
-
-def clips_of(
-    decoded: Iterator[Decoded], job: Job, *, start: int, continued: bool
-) -> Iterator[Clip]:
-    """Group a run's frames into clips; arguments as ``iter_clips``."""
-    return iter_clips(
-        decoded,
-        job.references,
-        interval=job.settings.inference.interval,
-        start=start,
-        continued=continued,
-        pixels=lambda item: item.pixels,
-        ends=job.ends,
-        begins_shot=lambda item: item.begins_shot,
-    )
 
 
 def _with_masks(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from model.errors import InputError, MaskError, OutputError
+from model.inference.clips import iter_clips
 from model.ops.timing import StageClock
 from pcvos_cli.masks.formats import FORMATS
 from pcvos_cli.masks.journal import LabelJournal
@@ -27,12 +28,11 @@ from pcvos_cli.masks.writers import MaskWriter, PaletteWriter, ScoresWriter
 from pcvos_cli.masks.youtube_vis import write_youtube_vis
 from pcvos_cli.run.device import cpu_threads
 from pcvos_cli.run.frames import (
-    UntilUnreadable,
     before_the_model,
-    clips_of,
     decode,
     new_segmenter,
     segmented,
+    until_unreadable,
 )
 from pcvos_cli.run.identity import identity_digest
 from pcvos_cli.run.output_folder import PLACES, REPORT, RLE, OutputFolder, check_refusal
@@ -217,13 +217,23 @@ def _segment(source: FrameSource, job: Job, saved: SavedRun, on_frames: OnFrames
         BackgroundWriter({**writers, "journal": journal}, depth, clock) as out,
         prefetch(decode(source, job, clock), depth) as read_ahead,
     ):
-        decoded = UntilUnreadable(read_ahead, strict=job.settings.strict)
+        unreadable: list[InputError] = []
+        decoded = read_ahead if job.settings.strict else until_unreadable(read_ahead, unreadable)
         for frame in before_the_model(decoded, start - plan.start, journal, job, soft):
             out.submit(frame)
             done.early += 1
             if not done.backward:  # Then they are counted already.
                 on_frames(1)
-        clips = clips_of(decoded, job, start=start, continued=done.resumed_at is not None)
+        clips = iter_clips(
+            decoded,
+            job.references,
+            interval=job.settings.inference.interval,
+            start=start,
+            continued=done.resumed_at is not None,
+            pixels=lambda item: item.pixels,
+            ends=job.ends,
+            begins_shot=lambda item: item.begins_shot,
+        )
         for clip in clips:
             for frame in segmented(clip, segmenter, job, clock):
                 out.submit(frame)
@@ -235,12 +245,13 @@ def _segment(source: FrameSource, job: Job, saved: SavedRun, on_frames: OnFrames
             out.submit(saved.saving(segmenter, start + done.segmented))
         if done.frames == 0:
             where = f" from {plan.start} on" if plan.start else ""
-            raise decoded.error or InputError(
+            nothing = InputError(
                 f"{source.info.path}: holds no frame{where}",
                 hint="the video ends before; check --start" if plan.start else None,
             )
-        done.stopped = None if decoded.error is None else decoded.error.message
-        done.warnings = (*source.warnings, *([done.stopped] if done.stopped else []))
+            raise (*unreadable, nothing)[0]
+        done.stopped = unreadable[0].message if unreadable else None
+        done.warnings = (*source.warnings, *(error.message for error in unreadable))
         if "rle" in job.settings.formats:
             out.submit(partial(_write_rle, job, journal, source.info, done.warnings, clock))
     clock.seconds["total"] = time.perf_counter() - began

@@ -58,14 +58,14 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.allclose(read_memory(query, key, value), whole, atol=1e-6)
 
 
-@pytest.mark.parametrize("part", [64, 96, 1 << 17])
+@pytest.mark.parametrize("maxima", [1, 64, 1 << 23])
 @pytest.mark.parametrize("tile", [16, 64, 1 << 10])
 @pytest.mark.parametrize("length", [33, 64, 95, 96, 191, 192, 217])
-def test_tiles_and_parts_find_the_nearest(
-    part: int, tile: int, length: int, monkeypatch: pytest.MonkeyPatch
+def test_tiles_find_the_nearest(
+    maxima: int, tile: int, length: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, size in {
-        "PART": part, "TILE": tile, "GROUP_FROM": 1, "LEAST_QUERIES": 3, "MOST_QUERIES": 5
+        "MAXIMA": maxima, "TILE": tile, "GROUP_FROM": 1, "MOST_QUERIES": 5
     }.items():  # fmt: skip
         monkeypatch.setattr(affinity, name, size)
     generator = torch.Generator().manual_seed(length)
@@ -125,7 +125,7 @@ def test_gradients_pass_a_memory_that_grows() -> None:
 
 
 @pytest.mark.parametrize("length", [8 * 8 * 4, 8 * 8 * 8 * 4 + 8, 8 * 8 * 8 * 4 + 8 * 3 - 1])
-def test_groups_of_groups_find_the_nearest(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_groups_find_the_nearest(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(affinity, "GROUP_FROM", 1)
     generator = torch.Generator().manual_seed(length)
     query = torch.cat((torch.randn(7, 6, generator=generator), torch.ones(7, 1)), dim=1)
