@@ -22,7 +22,10 @@ _OUTPUT = "Output"
 
 def segment(
     source: Annotated[
-        Path, typer.Argument(metavar="INPUT", help="A video, or a folder of images.")
+        Path,
+        typer.Argument(
+            metavar="INPUT", help="A video, a folder of images, or - for a video on stdin."
+        ),
     ],
     mask: Annotated[
         list[str] | None,
@@ -267,6 +270,12 @@ def _reference_masks(
     """Return the masks as given, or one made of boxes and clicks, for the length of a block."""
     if masks:
         return nullcontext(masks)
+    if str(source) == "-" or source.is_fifo():
+        raise typer.BadParameter(
+            "a pipe can be read once only, and a prompt reads its first frame before; make the "
+            "mask with pcvos mask, from a file or an image",
+            param_hint="--box, --click",
+        )
     from pcvos_cli.first_mask.make import prompted_mask
 
     return prompted_mask(source, boxes, clicks, start, on_note=console.note)
@@ -275,7 +284,7 @@ def _reference_masks(
 def default_output(source: Path) -> Path:
     """Return the output folder for an input: its name with ``_masks``, in the current folder."""
     # `.` and `..` have no name of their own until resolved.
-    name = source.resolve().name if source.is_dir() else source.stem
+    name = source.resolve().name if source.is_dir() else source.stem.strip("-")
     return Path(f"{name or 'video'}_masks")
 
 

@@ -12,7 +12,7 @@ import torch
 
 from model.types import ReferenceMask
 from pcvos_cli.video.folder import image_files
-from pcvos_cli.video.source import VideoInfo
+from pcvos_cli.video.source import VideoInfo, is_pipe
 
 _PACKAGES = (
     "pcvos",
@@ -72,6 +72,8 @@ def content_digest(path: Path) -> str:
         InputError: The folder cannot be listed.
         OSError: A file cannot be read.
     """
+    if is_pipe(path):
+        return "a pipe"
     content = hashlib.sha256()
     for file in image_files(path) if path.is_dir() else [path]:
         content.update(file.name.encode("utf-8", "surrogateescape"))

@@ -42,7 +42,7 @@ from pcvos_cli.run.report import Done, SegmentReport, make_report
 from pcvos_cli.run.resume import SavedRun
 from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.run.threads import BackgroundWriter, prefetch, queue_length
-from pcvos_cli.video.source import FrameSource, VideoInfo, open_source
+from pcvos_cli.video.source import FrameSource, VideoInfo, is_pipe, open_source
 
 if TYPE_CHECKING:
     from pcvos_cli.matting.writers import SoftMasks
@@ -150,6 +150,12 @@ def plan_video(
 def _open(
     source: Path | str, masks: Sequence[str | Path], settings: SegmentSettings
 ) -> FrameSource:
+    if is_pipe(Path(source)) and (settings.resume or settings.backward):
+        raise InputError(
+            f"{source}: is a pipe, which can be read once only, and "
+            f"--{'resume' if settings.resume else 'backward'} reads a video again",
+            hint="write it to a file first, and give that",
+        )
     return open_source(
         Path(source),
         fps=settings.fps,
@@ -284,7 +290,7 @@ def _open_writers(job: Job, info: VideoInfo) -> dict[str, MaskWriter]:
     video: dict[str, Any] = {
         "fps": info.fps,
         "time_base": info.time_base,
-        "source": None if info.is_folder else info.path,
+        "source": None if info.is_folder or is_pipe(info.path) else info.path,
         "rotation": info.rotation,
         "whole": job.frames.is_whole(info.frame_count),
     }

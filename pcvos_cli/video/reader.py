@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from model.errors import InputError
 from pcvos_cli.video.faults import Clock, Faults, LostFrames
-from pcvos_cli.video.source import Frame, VideoInfo
+from pcvos_cli.video.source import Frame, VideoInfo, is_pipe
 from pcvos_cli.video.truncation import frames_in_index, is_cut_off
 from pcvos_cli.video.upright import Turn
 
@@ -66,11 +66,15 @@ class VideoSource:
                     f"{path}: no frame could be decoded",
                     hint="the file is empty, damaged or encrypted; re-encode it with ffmpeg",
                 )
-            self._turn = Turn.of(first)
-            self._coded_size = (first.height, first.width)
-            self._info = self._describe(container, stream)
-            self._tone_map = _tone_map(first)
+            self._look(container, stream, first)
         self._faults = Faults()
+
+    def _look(self, container: InputContainer, stream: VideoStream, first: av.VideoFrame) -> None:
+        """Learn from the first frame what all are like."""
+        self._turn = Turn.of(first)
+        self._coded_size = (first.height, first.width)
+        self._info = self._describe(container, stream)
+        self._tone_map = _tone_map(first)
 
     def _describe(self, container: InputContainer, stream: VideoStream) -> VideoInfo:
         height, width = self._turn.size(self._coded_size)
@@ -132,7 +136,10 @@ class VideoSource:
         if self._closed:
             raise ValueError(f"{self._path}: the source is closed")
         self._faults = Faults()
-        frames = self._frames(self._faults, first)
+        return self._start(self._faults, first)
+
+    def _start(self, faults: Faults, first: int) -> Iterator[Frame]:
+        frames = self._frames(faults, first)
         self._running.append(frames)
         return frames
 
@@ -141,22 +148,32 @@ class VideoSource:
         # under a thread that is decoding from it.
         with contextlib.closing(open_container(self._path)) as container:
             stream = video_stream(container, self._path)
-            clock = Clock(self._info, faults, has_pts=container.format.name != "avi")
-            to_rgb = VideoReformatter()
             decoded = decode_pictures(container, stream, faults, self._path)
             with contextlib.closing(decoded):
-                for index, picture in enumerate(decoded):
-                    if self._closed:
-                        return
-                    pts = clock.pts(picture)
-                    if index < first:
-                        continue
-                    yield Frame(
-                        index=index,
-                        name=self._info.frame_name(index),
-                        pts=pts,
-                        rgb=self.to_rgb(picture, to_rgb, faults),
-                    )
+                yield from self._shown(decoded, container, faults, first)
+
+    def _shown(
+        self,
+        decoded: Iterator[av.VideoFrame],
+        container: InputContainer,
+        faults: Faults,
+        first: int,
+    ) -> Iterator[Frame]:
+        """Yield decoded frames from index ``first`` on with their times, in RGB."""
+        clock = Clock(self._info, faults, has_pts=container.format.name != "avi")
+        to_rgb = VideoReformatter()
+        for index, picture in enumerate(decoded):
+            if self._closed:
+                return
+            pts = clock.pts(picture)
+            if index < first:
+                continue
+            yield Frame(
+                index=index,
+                name=self._info.frame_name(index),
+                pts=pts,
+                rgb=self.to_rgb(picture, to_rgb, faults),
+            )
 
     def to_rgb(
         self, picture: av.VideoFrame, to_rgb: VideoReformatter, faults: Faults
@@ -226,6 +243,11 @@ _VIDEO_TO_FULL_RANGE = np.clip(
 
 def open_container(path: Path) -> InputContainer:
     """Open a container, or say in words why not."""
+    if is_pipe(path):
+        raise InputError(
+            f"{path}: is a pipe, and this reads a video more than once",
+            hint="write it to a file first, and give that",
+        )
     try:
         if path.stat().st_size == 0:
             raise InputError(f"{path}: the file is empty (0 bytes)", hint="copy it again")
@@ -330,7 +352,7 @@ def decode_pictures(
             yield picture
     lost.close()
     short = _is_short(container, stream, read, end)
-    if short and stream.frames and ticks.whole(stream, path):
+    if short and stream.frames and path.is_file() and ticks.whole(stream, path):
         faults.without_picture, short = stream.frames - read, False
     if faults.broken_off or short or is_cut_off(path, container.format.name):
         faults.truncated_at, faults.promised = done, stream.frames or None

@@ -12,11 +12,6 @@ _PATTERN = re.compile(r"%0?\d*d|[*?]")
 def no_file(path: Path) -> InputError:
     """Return the error for a path that is no file and no folder."""
     text = path.as_posix()
-    if text == "-":
-        return InputError(
-            "-: reading from a pipe is not supported, for a video is read more than once",
-            hint="write it to a file first, and give that",
-        )
     url = _URL.match(text)
     if url and len(url[1]) > 1:  # C:/ is a drive.
         address = text.replace(url[0], f"{url[1]}://", 1)
@@ -34,9 +29,9 @@ def no_file(path: Path) -> InputError:
                 hint=f"give the folder, whose images are taken in natural order: {path.parent}/",
             )
         return InputError(f"{path}: not found", hint="check the path")
-    if path.is_fifo() or path.is_char_device() or path.is_socket():
+    if path.is_char_device() or path.is_socket():
         return InputError(
-            f"{path}: is a pipe, and a video is read more than once",
-            hint="write it to a file first, and give that",
+            f"{path}: is a device or a socket, not a file",
+            hint="give a file, or send a video through a pipe: ... | pcvos segment - ...",
         )
     return InputError(f"{path}: is neither a file nor a folder", hint="check the path")

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from model.errors import ConfigError
 
+STDIN = "-"
+"""The input that means standard input."""
+
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
@@ -122,7 +125,7 @@ def open_source(
     """Open a video file or a folder of images.
 
     Args:
-        path: Anything FFmpeg reads, or a folder of images in natural order.
+        path: Anything FFmpeg reads, a folder of images in natural order, or a pipe.
         fps: Frame rate that a folder of images is given.
         exclude: Images in that folder that are no frames.
         value_range: Values of the images that are shown as black and as white.
@@ -137,6 +140,12 @@ def open_source(
         from pcvos_cli.video.folder import FolderSource
 
         return FolderSource(path, fps=fps, exclude=exclude, value_range=value_range)
+    if is_pipe(path):
+        if channel is not None or value_range is not None:
+            raise ConfigError(f"--range and --channel are for images, and {path} is a pipe")
+        from pcvos_cli.video.pipe import PipeSource
+
+        return PipeSource(path)
     if not path.is_file():
         from pcvos_cli.video.refusals import no_file
 
@@ -156,6 +165,11 @@ def open_source(
     from pcvos_cli.video.reader import VideoSource
 
     return VideoSource(path)
+
+
+def is_pipe(path: Path) -> bool:
+    """Whether a path is standard input (``-``) or a named pipe, which can be read once."""
+    return str(path) == STDIN or path.is_fifo()
 
 
 def _picture_file(path: Path) -> FrameSource | None:

@@ -23,6 +23,8 @@ def is_cut_off(path: Path, kind: str) -> bool:
         path: The file.
         kind: FFmpeg's name of the container.
     """
+    if not path.is_file():
+        return False  # A pipe has no size, and opening it again waits for ever.
     try:
         size = path.stat().st_size
         with path.open("rb") as file:

@@ -1,6 +1,5 @@
 """What is no video file: pipes, addresses, patterns, stacks; animated WebP is one."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from tests.support.videos import pictures, write_video
 @pytest.mark.parametrize(
     ("source", "message", "hint"),
     [
-        ("-", "-: reading from a pipe", "write it to a file first"),
         ("https://example.com/v.mp4", "https://example.com/v.mp4: is no file", "download it first"),
         ("HTTP://example.com/a/v.mp4?x=1", "HTTP://example.com/a/v.mp4?x=1: is", "download it"),
         ("rtsp://camera/1", "rtsp://camera/1: is no file", "record it to a file"),
@@ -36,23 +34,6 @@ def test_what_is_no_file_is_refused_in_words_that_fit(
     words = " ".join(result.stderr.split())
     assert message in words
     assert hint in words
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InputError, match="pipe: is a pipe"):
-        open_source(tmp_path / "pipe")
-
-
-def test_stdin_that_is_a_pipe_is_refused() -> None:
-    read, write = os.pipe()
-    try:
-        with pytest.raises(InputError, match="is a pipe"):
-            open_source(Path(f"/dev/fd/{read}"))
-    finally:
-        os.close(read)
-        os.close(write)
 
 
 @pytest.mark.parametrize("name", ["stack.tif", "stack.mp4"])
