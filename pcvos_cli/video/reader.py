@@ -376,9 +376,10 @@ class _Ticks:
         Then frames that are missing have no picture of their own: capture software writes
         empty ones in place of those that it dropped.
         """
-        if self._count >= (stream.duration or stream.frames):
-            return True
-        return self._is_avi and frames_in_index(path, stream.index) >= stream.frames
+        if self._is_avi:  # A tick a frame; the duration shrinks with a file that is cut off.
+            indexed = frames_in_index(path, stream.index)
+            return max(self._count, indexed) >= stream.frames
+        return 0 < (stream.duration or 0) <= self._count
 
     def add(self, packet: Any) -> None:
         """Add a packet."""
