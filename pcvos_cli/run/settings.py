@@ -1,5 +1,6 @@
 """A user's choices for one run of ``segment``: frozen, validated, free of torch."""
 
+import json
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,12 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 ENGINES = ("auto", "torch", "onnxruntime")
 EngineName = Literal["auto", "torch", "onnxruntime"]
+
+_NOT_RECORDED = (
+    *("resume", "overwrite"),  # They decide whether there are results, not which.
+    *("device", "threads", "fps"),  # ``run_identity`` adds what became of them.
+    *("weights", "value_range"),  # Likewise: the weights' hash, and the range in use.
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,33 +141,14 @@ class SegmentSettings:
     def record(self, *, weights: str, sha256: str) -> dict[str, Any]:
         """Return all that may show in the results, as JSON-able values.
 
-        ``run.json`` and ``masks.json`` hold it, and ``--resume`` compares it. A new option
-        that changes results belongs here.
+        ``run.json`` and ``masks.json`` hold it, and ``--resume`` compares it.
 
         Args:
             weights: Name of the weights.
             sha256: Their hash.
         """
-        return {
-            **asdict(self.inference),
-            "size": self.size,
-            "model": self.model,
-            "weights": weights,
-            "weights_sha256": sha256,
-            "resize_mask": self.resize_mask,
-            "start": self.start,
-            "end": self.end,
-            "backward": self.backward,
-            "end_objects": [list(pair) for pair in self.end_objects],
-            **(
-                {"choke": self.choke, "feather": self.feather, "background": self.background}
-                if self.makes_soft_masks
-                else {}
-            ),
-            "channel": self.channel,
-            "categories": [list(pair) for pair in self.categories],
-            "amp": self.amp,
-            "engine": self.engine,
-            "strict": self.strict,
-            "formats": list(self.formats),
-        }
+        chosen = {name: value for name, value in asdict(self).items() if name not in _NOT_RECORDED}
+        method = chosen.pop("inference")
+        record = {**method, **chosen, "weights": weights, "weights_sha256": sha256}
+        as_read: dict[str, Any] = json.loads(json.dumps(record))
+        return as_read
