@@ -80,7 +80,7 @@ def forecast(engine: Engine, tasks: Sequence[Assignment], out: Path) -> list[For
         number = left[ended.number]
         found[number] = Forecast(tasks[number], ended.value, ended.fault)
     ahead = [found[number] for number in left if found[number].plan is not None]
-    rate = _rate(engine, ahead[: max(1, engine.limit)])
+    rate = _rate(engine, ahead[: engine.workers])
     return [_timed(found[number], rate) for number in range(len(tasks))]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from model.errors import as_known
+from model.errors import PCVOSError, as_known
 
 ATTEMPTS = 2
 """How often a task is begun whose worker dies: it may be the worker's fault, or the task's."""
@@ -43,6 +43,12 @@ class Fault:
         trace = "".join(traceback.format_exception(error))
         return cls(f"unexpected {type(error).__name__}: {error}", None, UNEXPECTED, trace)
 
+    def error(self) -> PCVOSError:
+        """Return it as an error with its exit code."""
+        error = PCVOSError(self.message, hint=self.hint)
+        error.exit_code = self.exit_code  # type: ignore[misc]  # of this one, not of its class
+        return error
+
 
 class TaskProgress(Protocol):
     """Given to a task's function, which says how far it is; ``console.Progress`` is one."""
@@ -54,6 +60,20 @@ class TaskProgress(Protocol):
     def advance(self, frames: int) -> None:
         """Add finished frames."""
         ...
+
+
+class CountedProgress:
+    """Says how many frames are finished, where nobody asks how many there will be.
+
+    Args:
+        on_frames: Called with the number of further frames.
+    """
+
+    def __init__(self, on_frames: Callable[[int], None]) -> None:
+        self.advance = on_frames
+
+    def expect(self, frames: int | None) -> None:
+        """Pass over it."""
 
 
 Function = Callable[[Any, TaskProgress], Any]
@@ -122,8 +142,13 @@ class Engine(Protocol):
         ...
 
     @property
+    def workers(self) -> int:
+        """Tasks that run at once; it may change."""
+        ...
+
+    @property
     def limit(self) -> int:
-        """Tasks that it takes at once; it may change while it runs."""
+        """Tasks that it takes at once; it may change, too."""
         ...
 
     def submit(self, number: int, function: Function, argument: Any) -> None:

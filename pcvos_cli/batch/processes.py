@@ -130,6 +130,11 @@ class Processes:
         return self.share.threads
 
     @property
+    def workers(self) -> int:
+        """Tasks that run at once."""
+        return self.share.workers
+
+    @property
     def limit(self) -> int:
         """One task a worker."""
         return self.share.workers

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pcvos_cli.batch.cluster import RayCluster
 from pcvos_cli.batch.engine import Ended, Engine, Event, Fault, run_tasks
 from pcvos_cli.batch.jobs import Job, default_names
 from pcvos_cli.batch.ledger import (
@@ -81,7 +82,7 @@ def segment_many(
     out = Path(output)
     named = default_names(list(jobs))
     own = engine is None
-    engine = engine or open_processes(len(named), settings, workers)
+    engine = engine or open_engine(len(named), settings, workers)
     try:
         head = {"pcvos": version("pcvos"), "threads": settings.threads or engine.threads}
         with Ledger(out, head, resume=settings.resume, overwrite=settings.overwrite) as ledger:
@@ -103,9 +104,23 @@ def segment_many(
             engine.close()
 
 
-def open_processes(tasks: int, settings: SegmentSettings, workers: int | None) -> Processes:
-    """Return workers on this machine for a batch."""
+def open_engine(
+    tasks: int, settings: SegmentSettings, workers: int | None = None, ray: str | None = None
+) -> Processes | RayCluster:
+    """Start the workers of a batch; a context manager that ends them.
+
+    Args:
+        tasks: How many jobs there are.
+        settings: Of the batch.
+        workers: How many processes; ``None`` for what cores, memory and GPUs allow.
+        ray: Address of a Ray cluster, ``auto`` or ``local``; ``None`` for processes.
+
+    Raises:
+        ConfigError: There is no such cluster, or Ray is not installed.
+    """
     gpu = settings.device in ("auto", "cuda")
+    if ray is not None:
+        return RayCluster(ray, threads=settings.threads or 1, gpu=gpu)
     return Processes(divide(tasks, workers=workers, threads=settings.threads, gpu=gpu))
 
 

@@ -33,10 +33,13 @@ class _Progress:
 
     def advance(self, frames: int) -> None:
         self._frames += frames
-        now = time.monotonic()
-        if now - self._sent >= REPORT_SECONDS:
+        if time.monotonic() - self._sent >= REPORT_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._frames:
             _send(self._out, Advanced(self._number, self._frames))
-            self._frames, self._sent = 0, now
+        self._frames, self._sent = 0, time.monotonic()
 
 
 def main() -> None:
@@ -52,7 +55,9 @@ def main() -> None:
         while (task := tasks.get()) is not None:
             number, times, function, argument = task
             _send(out, Started(number, name))
-            value, fault, seconds = attempt(function, argument, _Progress(number, out))
+            progress = _Progress(number, out)
+            value, fault, seconds = attempt(function, argument, progress)
+            progress.flush()
             _send(out, Ended(number, value, fault, name, times, seconds))
         return
     sys.exit(TERMINATED)

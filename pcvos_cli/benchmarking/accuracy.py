@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import ConfigError
+from pcvos_cli.batch.processes import available_cores
 from pcvos_cli.benchmarking.measure import with_interval
 from pcvos_cli.benchmarking.report import Accuracy, BenchmarkReport
 from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.scoring.layouts import TruthDataset
-from pcvos_cli.scoring.parallel import available_cores
 from pcvos_cli.scoring.protocol import describe_protocol, make_report
 from pcvos_cli.scoring.score import score_dataset
 from pcvos_cli.scoring.segment_first import (

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
+from pcvos_cli.batch.processes import available_cores
 from pcvos_cli.benchmarking.report import Machine
 from pcvos_cli.run.device import device_name
 from pcvos_cli.run.identity import package_versions
 from pcvos_cli.run.report import peak_resident_mb
-from pcvos_cli.scoring.parallel import available_cores
 
 _PROC = Path("/proc/self")
 

@@ -52,6 +52,14 @@ def _batch(
             help="Processes. Default: one a GPU, else one a core as far as the memory goes.",
         ),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="ADDRESS|local",
+            help="Run on a Ray cluster instead: HOST:PORT of its head, auto, or local.",
+        ),
+    ] = None,
     **values: Any,
 ) -> None:
     """Segment many videos side by side; one that fails stops no other.
@@ -60,15 +68,20 @@ def _batch(
     Exit code 1: a video failed; summary.csv and batch.jsonl say which, and why.
     """
     console.configure(**{name: values[name] for name in ("quiet", "verbose", "debug")})
+    if ray is not None and workers is not None:
+        raise ConfigError(
+            "--workers is for this machine alone",
+            hint="a Ray cluster runs as many jobs as it has room for, --threads CPUs each",
+        )
     settings = settings_of(values)
     from pcvos_cli.batch.jobs import check_names, read_jobs
 
     listed = [_with_settings(job, values) for job in read_jobs(jobs, _columns(), output)]
     check_names(listed)
     if values["dry_run"]:
-        _dry_run(listed, output, settings, workers, json=values["json"])
+        _dry_run(listed, output, settings, workers, ray, json=values["json"])
     else:
-        _run(listed, output, settings, workers, json=values["json"])
+        _run(listed, output, settings, workers, ray, json=values["json"])
 
 
 def _signature() -> inspect.Signature:
@@ -161,19 +174,20 @@ def _run(
     output: Path,
     settings: "SegmentSettings",
     workers: int | None,
+    ray: str | None,
     *,
     json: bool,
 ) -> None:
     from pcvos_cli.batch.board import Board
-    from pcvos_cli.batch.run import open_processes, segment_many
+    from pcvos_cli.batch.run import open_engine, segment_many
     from pcvos_cli.batch.sheet import SHEET
     from pcvos_cli.batch.summary import SUMMARY
 
     board = Board(len(jobs))
     rows = []
     frames = 0
-    with closing(open_processes(len(jobs), settings, workers)) as engine:
-        console.detail(f"{engine.limit} workers, {engine.threads} threads each")
+    with closing(open_engine(len(jobs), settings, workers, ray)) as engine:
+        console.detail(f"{engine.workers} workers, {engine.threads} threads each")
         with console.live(board.table) as drawn:
             for result in segment_many(jobs, output, settings, engine=engine, on_event=board.note):
                 board.add(result, drawn=drawn)
@@ -196,18 +210,19 @@ def _dry_run(
     output: Path,
     settings: "SegmentSettings",
     workers: int | None,
+    ray: str | None,
     *,
     json: bool,
 ) -> None:
     from pcvos_cli.batch.dry_run import forecast
     from pcvos_cli.batch.ledger import check_batch
-    from pcvos_cli.batch.run import assignments, open_processes
+    from pcvos_cli.batch.run import assignments, open_engine
 
     check_batch(output, resume=settings.resume, overwrite=settings.overwrite)
-    with closing(open_processes(len(jobs), settings, workers)) as engine:
+    with closing(open_engine(len(jobs), settings, workers, ray)) as engine:
         tasks: list[Assignment] = assignments(jobs, output, settings, engine.threads)
         found = forecast(engine, tasks, output)
-        limit = engine.limit
+        at_once = engine.workers
     if json:
         console.result_json([expected.to_dict() for expected in found])
     else:
@@ -215,7 +230,7 @@ def _dry_run(
         console.result_table(None, heads, [_line(expected) for expected in found])
         seconds = [expected.seconds for expected in found if expected.seconds is not None]
         fails = sum(expected.fault is not None for expected in found)
-        about = f", about {sum(seconds) / limit:.0f} s on {limit} workers" if seconds else ""
+        about = f", about {sum(seconds) / at_once:.0f} s on {at_once} workers" if seconds else ""
         console.result(f"{len(found)} videos, {fails} would fail{about}")
     if any(expected.fault is not None for expected in found):
         raise typer.Exit(FAILURES)

@@ -167,5 +167,5 @@ def evaluate(
         predictions = output or Path(
             "_".join([*filter(None, (dataset, truth.split)), "predictions"])
         )
-        made_by = segment_first(truth, predictions, settings, overwrite=overwrite)
+        made_by = segment_first(truth, predictions, settings, overwrite=overwrite, workers=jobs)
     report_scores(truth, predictions, compare, outputs, jobs, made_by)

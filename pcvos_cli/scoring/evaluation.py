@@ -54,7 +54,12 @@ class LateBar(ExitStack):
 
 
 def segment_first(
-    truth: "TruthDataset", output: Path, settings: SegmentSettings, *, overwrite: bool
+    truth: "TruthDataset",
+    output: Path,
+    settings: SegmentSettings,
+    *,
+    overwrite: bool,
+    workers: int | None,
 ) -> dict[str, Any]:
     """Segment the data set into ``output`` with a bar; return what made the masks.
 
@@ -69,6 +74,7 @@ def segment_first(
             output,
             settings,
             overwrite=overwrite,
+            workers=workers,
             on_sequence=lambda name, number, count: console.note(
                 f"segmenting {name} ({number} of {count})"
             ),
@@ -146,8 +152,8 @@ def _score(
     jobs: int | None,
     made_by: dict[str, Any],
 ) -> "Scored":
+    from pcvos_cli.batch.processes import available_cores
     from pcvos_cli.scoring.page import Scored
-    from pcvos_cli.scoring.parallel import available_cores
     from pcvos_cli.scoring.protocol import make_report
     from pcvos_cli.scoring.score import score_dataset
 
@@ -264,7 +270,7 @@ def _submit(
 
 
 def _pack(truth: "TruthDataset", predictions: Path, target: Path, jobs: int | None) -> int:
-    from pcvos_cli.scoring.parallel import available_cores
+    from pcvos_cli.batch.processes import available_cores
     from pcvos_cli.scoring.youtube_vos import write_submission
 
     with LateBar("checking the submission") as bar:

@@ -1,7 +1,6 @@
 """Work on all cores, a few frames at a time."""
 
 import multiprocessing
-import os
 import signal
 import sys
 import threading
@@ -23,13 +22,6 @@ Result = TypeVar("Result")
 
 LARGEST_CHUNK = 16
 """Tasks handed to a process at once: enough to hide the cost of handing over."""
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextmanager

@@ -6,8 +6,8 @@ next run with the same settings.
 
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,15 @@ from PIL import Image
 
 from model.checkpoint import load_checkpoint
 from model.errors import ConfigError, InputError, MaskError, OutputError
+from pcvos_cli.batch.engine import (
+    Advanced,
+    CountedProgress,
+    Ended,
+    Started,
+    TaskProgress,
+    run_tasks,
+)
+from pcvos_cli.batch.processes import Processes, available_cores, divide
 from pcvos_cli.masks.label_files import VOID, label_values, read_labels
 from pcvos_cli.masks.palette import voc_palette
 from pcvos_cli.run.output_folder import MASKS
@@ -37,16 +46,18 @@ def segment_dataset(
     settings: SegmentSettings,
     *,
     overwrite: bool,
+    workers: int | None = None,
     on_sequence: Callable[[str, int, int], None],
     on_frames: Callable[[int], None],
 ) -> dict[str, Any]:
-    """Segment every sequence from the first label of each object.
+    """Segment every sequence from the first label of each object, several side by side.
 
     Args:
         dataset: With images. Of its masks only the first label of each object is read.
         output: Receives ``<sequence>/<frame>.png``, a mask for every frame.
         settings: How to segment; formats and overwriting are set here.
         overwrite: Begin anew where the folder holds predictions of other settings.
+        workers: How many at once; ``None`` for what cores, memory and GPUs allow.
         on_sequence: Called with name, number and count before each sequence.
         on_frames: Called with the number of frames that were finished.
 
@@ -71,12 +82,18 @@ def segment_dataset(
         output.mkdir(parents=True, exist_ok=True)
         with FileLock(output / ".pcvos.lock", timeout=0):
             _claim(dataset, output, made_by, overwrite=overwrite)
-            count = len(dataset.sequences)
-            for number, sequence in enumerate(dataset.sequences, 1):
-                if (output / sequence.name).is_dir():
-                    continue
-                on_sequence(sequence.name, number, count)
-                _segment(sequence, output, settings, on_frames)
+            # Threads decide the last digit, so they depend neither on the memory that happens
+            # to be free nor on how many sequences are left.
+            count, cores = len(dataset.sequences), available_cores()
+            settings = replace(
+                settings, threads=settings.threads or cores // max(1, min(cores, count))
+            )
+            left = [
+                _Task(number, sequence, output, settings)
+                for number, sequence in enumerate(dataset.sequences, 1)
+                if not (output / sequence.name).is_dir()
+            ]
+            _segment_all(left, count, settings, workers, on_sequence, on_frames)
             shutil.rmtree(output / WORK, ignore_errors=True)
     except Timeout as error:
         raise OutputError(f"{output}: another run is writing there") from error
@@ -126,19 +143,60 @@ def _entries(sequence: TruthSequence) -> list[tuple[int, set[int] | None]]:
     return [(position, entering[position]) for position in sorted(entering)]
 
 
-def _segment(
-    sequence: TruthSequence,
-    output: Path,
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A sequence as a worker gets it: its number in the data set, where its masks go, and how."""
+
+    number: int
+    sequence: TruthSequence
+    output: Path
+    settings: SegmentSettings
+
+
+def _segment_all(
+    tasks: Sequence[_Task],
+    count: int,
     settings: SegmentSettings,
+    workers: int | None,
+    on_sequence: Callable[[str, int, int], None],
     on_frames: Callable[[int], None],
 ) -> None:
+    """Segment sequences in the workers of a batch, or in this process if one is enough.
+
+    Raises:
+        PCVOSError: Of the first that fails; the others are broken off.
+    """
+    gpu = settings.device in ("auto", "cuda")
+    share = divide(len(tasks), workers=workers, threads=settings.threads, gpu=gpu)
+    if share.workers == 1:
+        for task in tasks:
+            on_sequence(task.sequence.name, task.number, count)
+            _segment(task, CountedProgress(on_frames))
+        return
+    with Processes(share) as engine:
+        for event in run_tasks(engine, _segment, tasks):
+            match event:
+                case Started(place, _):
+                    on_sequence(tasks[place].sequence.name, tasks[place].number, count)
+                case Advanced(_, frames):
+                    on_frames(frames)
+                case Ended(fault=fault) if fault is not None:
+                    raise fault.error()
+
+
+def _segment(task: _Task, progress: TaskProgress) -> None:
+    sequence, output = task.sequence, task.output
     assert sequence.images is not None
     work = output / WORK / sequence.name
     shutil.rmtree(work, ignore_errors=True)
     references = work / "references"
     write_references(sequence, references)
     segment_video(
-        _all_frames(sequence.images), [references], work / "run", settings, on_frames=on_frames
+        _all_frames(sequence.images),
+        [references],
+        work / "run",
+        task.settings,
+        on_frames=progress.advance,
     )
     (work / "run" / MASKS).replace(output / sequence.name)
     shutil.rmtree(work)

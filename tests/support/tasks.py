@@ -46,3 +46,11 @@ def wait_and_say(path: Path, _progress: TaskProgress) -> None:
         time.sleep(300)
     finally:
         path.write_text("broken off")
+
+
+def hold(folder: Path, _progress: TaskProgress) -> int:
+    """Say that it has begun, and wait until there is a file named go."""
+    (folder / f"{os.getpid()}.begun").touch()
+    while not (folder / "go").exists():
+        time.sleep(0.05)
+    return os.getpid()
