@@ -190,20 +190,16 @@ class RayCluster:
 
 def _connect(ray: Any, address: str) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
-    if address == LOCAL:
-        ray.init(
-            address=LOCAL,
-            num_cpus=available_cores(),
-            include_dashboard=False,
-            # Reachable from this machine alone. Ray takes 127.0.0.1 for a name of this machine,
-            # and looks for its address outside; macOS has no other address than that.
-            _node_ip_address="127.0.0.2" if sys.platform == "linux" else "127.0.0.1",
-            **quiet,
-        )
-        return
+    here: dict[str, Any] = {
+        "num_cpus": available_cores(),
+        "include_dashboard": False,
+        # Reachable from this machine alone. Ray takes 127.0.0.1 for a name of this machine, and
+        # looks for its address outside; macOS has no other address than that.
+        "_node_ip_address": "127.0.0.2" if sys.platform == "linux" else "127.0.0.1",
+    }
     try:
-        ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+        ray.init(address=address, **quiet, **(here if address == LOCAL else {}))
+    except Exception as error:  # Ray raises whatever it meets, plain Exception too.
         reason = str(error).strip().partition("\n")[0]
         raise ConfigError(
             f"--ray {address}: no Ray cluster answers there ({reason})",

@@ -5,9 +5,8 @@ object's area jumps, an object is lost, a part of it lies far from the rest or a
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from math import hypot, log2
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from pcvos_cli.files import make_directory, write_whole
 from pcvos_cli.masks.drawing import draw_masks
 from pcvos_cli.masks.label_files import read_labels
 from pcvos_cli.masks.rle import decode_labels
+from pcvos_cli.run.pipeline import open_input
 from pcvos_cli.run.report import SegmentReport
 from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.video.folder import image_files
@@ -72,13 +72,20 @@ class _Object:
     touching: list[str] = field(default_factory=list)
 
 
-def examine(report: SegmentReport, settings: SegmentSettings, picture: Path | None) -> Findings:
+def examine(
+    report: SegmentReport,
+    settings: SegmentSettings,
+    picture: Path | None,
+    *,
+    masks: Sequence[str] = (),
+) -> Findings:
     """Look at a finished run's masks.
 
     Args:
         report: The run's. Masks are taken from its PNGs, or else its RLE; without either, only
             the input's damage is a sign.
         settings: As the run was asked for.
+        masks: The run's reference masks, which are no frames of the input.
         picture: Where a JPEG of its first, middle and last frame goes, or ``None``.
 
     Raises:
@@ -99,7 +106,7 @@ def examine(report: SegmentReport, settings: SegmentSettings, picture: Path | No
             shown[position] = labels
     if picture is not None:
         make_directory(picture.parent)
-        write_whole(picture, _picture(report, settings, positions, shown))
+        write_whole(picture, _picture(report, settings, masks, positions, shown))
     weighed = [(1.0, warning) for warning in report.warnings]
     ends = dict(settings.end_objects)
     for object_id, seen in objects.items():
@@ -194,18 +201,20 @@ def _frames(count: int) -> str:
 def _picture(
     report: SegmentReport,
     settings: SegmentSettings,
+    masks: Sequence[str],
     positions: tuple[int, ...],
     shown: dict[int, NDArray[np.int32]],
 ) -> bytes:
     """Return a JPEG of frames side by side, with their masks; or of the overlay's."""
     start = report.settings["start"] if shown else 0
-    path, fps = Path(report.input), settings.fps
     if not shown and "overlay" in report.outputs:
-        path, fps = Path(report.outputs["overlay"]), Fraction(24)
+        opened = open_source(Path(report.outputs["overlay"]))
+    else:
+        opened = open_input(report.input, masks, settings)
     height, width = report.source_size
     size = max(1, round(height * PICTURE_WIDTH / width)), PICTURE_WIDTH
     tiles = []
-    with open_source(path, fps=fps) as source:
+    with opened as source:
         for position in positions:
             frame = next(source.frames_from(start + position), None)
             tile = np.full((*size, 3), 70, np.uint8)

@@ -18,6 +18,7 @@ from pcvos_cli.batch.ledger import (
     remove_tree,
 )
 from pcvos_cli.batch.processes import Processes, divide
+from pcvos_cli.batch.stretches import find_stretches, segment_stretch
 from pcvos_cli.batch.work import (
     PICTURES,
     UNFINISHED,
@@ -58,6 +59,7 @@ def segment_many(
     *,
     engine: Engine | None = None,
     workers: int | None = None,
+    split_at_references: bool = False,
     on_event: Callable[[Job, Event | None], None] | None = None,
 ) -> Iterator[Result]:
     """Segment many videos side by side, and yield what becomes of each as it ends.
@@ -72,6 +74,8 @@ def segment_many(
             is passed over, the rest is done. ``overwrite`` begins anew.
         engine: The workers, which the caller closes; ``None`` for processes of this call.
         workers: How many processes; ``None`` for what cores, memory and GPUs allow.
+        split_at_references: Segment the stretches between reference masks that list all objects
+            side by side, and join them: no memory passes from one to the next.
         on_event: Called with all that happens, and now and then with ``None``.
 
     Raises:
@@ -89,7 +93,7 @@ def segment_many(
             if settings.overwrite:
                 remove_tree(out / UNFINISHED)
                 remove_tree(out / PICTURES)
-            tasks = assignments(named, out, settings, engine.threads)
+            tasks = assignments(named, out, settings, engine.threads, split=split_at_references)
             yield from _finish(ledger, engine, tasks, on_event)
             remove_empty(out / UNFINISHED)
             from pcvos_cli.batch.sheet import write_sheet
@@ -125,7 +129,12 @@ def open_engine(
 
 
 def assignments(
-    jobs: Sequence[Job], out: Path, settings: SegmentSettings, threads: int
+    jobs: Sequence[Job],
+    out: Path,
+    settings: SegmentSettings,
+    threads: int,
+    *,
+    split: bool = False,
 ) -> list[Assignment]:
     """Return jobs as workers take them: with paths that hold elsewhere, and settings.
 
@@ -136,6 +145,7 @@ def assignments(
         jobs: With names.
         out: The batch's output.
         settings: The batch's.
+        split: As ``split_at_references``.
         threads: Where neither settings nor an unfinished batch say so.
     """
     begun = read_head(out) if settings.resume else None
@@ -151,7 +161,7 @@ def assignments(
             background=_absolute_file(own.background),
         )
         job = replace(job, source=source, masks=masks, settings=own)
-        tasks.append(Assignment(job, out.absolute(), settings.overwrite))
+        tasks.append(Assignment(job, out.absolute(), settings.overwrite, split=split))
     return tasks
 
 
@@ -187,6 +197,14 @@ def _finish(
         else:
             left.append(task)
     del rows
+    splitting, left = left, []
+    for task, failed in _split(engine, splitting, on_event):
+        if failed is None:
+            left.append(task)
+        else:
+            row = _row(task, failed)
+            ledger.add(row)
+            yield Result(task.job, None, failed.fault, row)
     for event in run_tasks(engine, segment_job, left):
         job = left[0 if event is None else event.number].job
         if on_event is not None:
@@ -196,6 +214,35 @@ def _finish(
             ledger.add(row)
             report = event.value.report if event.fault is None else None
             yield Result(job, report, event.fault, row)
+
+
+def _split(
+    engine: Engine,
+    tasks: Sequence[Assignment],
+    on_event: Callable[[Job, Event | None], None] | None,
+) -> Iterator[tuple[Assignment, Ended | None]]:
+    """Segment the stretches of jobs that are to be split, and yield all jobs.
+
+    Yields:
+        A job, with its stretches if it has any; and how a stretch of it failed, or ``None``.
+    """
+    found: dict[int, Ended] = {}
+    places = [place for place, task in enumerate(tasks) if task.split]
+    for event in run_tasks(engine, find_stretches, [tasks[place] for place in places]):
+        if isinstance(event, Ended):
+            found[places[event.number]] = event
+    stretches = [part for place in places for part in found[place].value or ()]
+    failed = {tasks[place].job.name: end for place, end in found.items() if end.fault}
+    for event in run_tasks(engine, segment_stretch, stretches):
+        part = stretches[0 if event is None else event.number]
+        job = part.assignment.job
+        if on_event is not None:
+            on_event(replace(job, name=f"{job.name} from frame {part.start} on"), event)
+        if isinstance(event, Ended) and event.fault is not None:
+            failed[job.name] = event
+    for place, task in enumerate(tasks):
+        parts = found[place].value if place in found else None
+        yield replace(task, stretches=parts or ()), failed.get(task.job.name)
 
 
 def finished(task: Assignment, row: dict[str, Any] | None) -> SegmentReport | None:

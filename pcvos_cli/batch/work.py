@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -28,6 +28,9 @@ from pcvos_cli.run.report import SegmentReport
 from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.video.folder import image_files
 from pcvos_cli.weights_store import file_sha256, resolve_weights
+
+if TYPE_CHECKING:
+    from pcvos_cli.batch.stretches import Stretch
 
 UNFINISHED = ".unfinished"
 """Folder inside OUT in which jobs work."""
@@ -48,12 +51,16 @@ class Assignment:
         out: OUT of the batch: a path that every worker sees.
         overwrite: Replace what an earlier batch left in the job's folder.
         picture: Make the contact sheet's picture.
+        split: Split it at reference masks that list all objects.
+        stretches: The parts that are done, if it has been split.
     """
 
     job: Job
     out: Path
     overwrite: bool = False
     picture: bool = True
+    split: bool = False
+    stretches: tuple["Stretch", ...] = ()
 
     @property
     def settings(self) -> SegmentSettings:
@@ -101,7 +108,12 @@ def segment_job(assignment: Assignment, progress: TaskProgress) -> Outcome:
     suspicion = 0.0
     with contextlib.suppress(PCVOSError, OSError, ValueError):  # The results stand without it.
         picture = assignment.out / PICTURES / f"{assignment.job.name}.jpg"
-        found = examine(report, assignment.settings, picture if assignment.picture else None)
+        found = examine(
+            report,
+            assignment.settings,
+            picture if assignment.picture else None,
+            masks=assignment.job.masks,
+        )
         signs, suspicion = found.signs, found.suspicion
     return Outcome(report, key, signs, suspicion)
 
@@ -129,6 +141,7 @@ def job_key(assignment: Assignment) -> str:
             "background": _background_digest(settings.background),
             "masks": (job.masks, digest.hexdigest()),
             "prompts": (job.boxes, job.clicks),
+            "split": assignment.split,
             "versions": package_versions(),
         }
     except (OSError, PCVOSError):
@@ -157,7 +170,7 @@ def plan_job(assignment: Assignment, _progress: TaskProgress) -> RunPlan:
         settings = replace(settings, resume=False, overwrite=True)
     elif not (target / REPORT).is_file():
         target = assignment.workplace
-    plan = _with_masks(
+    plan = with_masks(
         assignment, lambda masks: plan_video(assignment.job.source, masks, target, settings)
     )
     return replace(plan, output=str(assignment.folder))
@@ -182,6 +195,10 @@ def _publishing(assignment: Assignment, progress: TaskProgress) -> SegmentReport
             hint="pass --overwrite to replace them, or choose another --out",
         )
     _publish(work, folder)
+    if assignment.stretches:
+        from pcvos_cli.batch.stretches import stretch_folder
+
+        shutil.rmtree(stretch_folder(assignment), ignore_errors=True)
     return _with_paths(report, work, folder)
 
 
@@ -192,7 +209,11 @@ def is_whole(report: SegmentReport) -> bool:
 
 def segment_into(assignment: Assignment, output: Path, progress: TaskProgress) -> SegmentReport:
     """Segment a job's video into a folder, or go on with what is there; as ``segment_video``."""
-    return _with_masks(
+    if assignment.stretches:
+        from pcvos_cli.batch.stretches import join_stretches
+
+        return join_stretches(assignment, output, progress)
+    return with_masks(
         assignment,
         lambda masks: segment_video(
             assignment.job.source,
@@ -205,7 +226,7 @@ def segment_into(assignment: Assignment, output: Path, progress: TaskProgress) -
     )
 
 
-def _with_masks(assignment: Assignment, run: Callable[[list[str]], Any]) -> Any:
+def with_masks(assignment: Assignment, run: Callable[[list[str]], Any]) -> Any:
     """Call with the job's masks, or with one made of its boxes and clicks."""
     job = assignment.job
     if job.masks:

@@ -60,6 +60,14 @@ def _batch(
             help="Run on a Ray cluster instead: HOST:PORT of its head, auto, or local.",
         ),
     ] = None,
+    split_at_references: Annotated[
+        bool,
+        typer.Option(
+            "--split-at-references",
+            help="Segment the stretches between masks that list all objects side by side, and "
+            "join them. Nothing is remembered from one to the next.",
+        ),
+    ] = False,
     **values: Any,
 ) -> None:
     """Segment many videos side by side; one that fails stops no other.
@@ -76,12 +84,16 @@ def _batch(
     settings = settings_of(values)
     from pcvos_cli.batch.jobs import check_names, read_jobs
 
+    if split_at_references:
+        from pcvos_cli.batch.stretches import check_formats
+
+        check_formats(settings)
     listed = [_with_settings(job, values) for job in read_jobs(jobs, _columns(), output)]
     check_names(listed)
     if values["dry_run"]:
         _dry_run(listed, output, settings, workers, ray, json=values["json"])
     else:
-        _run(listed, output, settings, workers, ray, json=values["json"])
+        _run(listed, output, settings, workers, ray, split=split_at_references, json=values["json"])
 
 
 def _signature() -> inspect.Signature:
@@ -176,6 +188,7 @@ def _run(
     workers: int | None,
     ray: str | None,
     *,
+    split: bool,
     json: bool,
 ) -> None:
     from pcvos_cli.batch.board import Board
@@ -189,7 +202,14 @@ def _run(
     with closing(open_engine(len(jobs), settings, workers, ray)) as engine:
         console.detail(f"{engine.workers} workers, {engine.threads} threads each")
         with console.live(board.table) as drawn:
-            for result in segment_many(jobs, output, settings, engine=engine, on_event=board.note):
+            for result in segment_many(
+                jobs,
+                output,
+                settings,
+                engine=engine,
+                split_at_references=split,
+                on_event=board.note,
+            ):
                 board.add(result, drawn=drawn)
                 if json:
                     rows.append(result.row)

@@ -88,25 +88,37 @@ def segment_video(
             With ``resume``, what is in it is no unfinished run, or that of another one.
     """
     settings = settings or SegmentSettings()
-    with _open(source, masks, settings) as frames:
+    with open_input(source, masks, settings) as frames:
         job = prepare(frames, masks, Path(output), settings)
-        with (
-            _folder(job) as folder,
-            SavedRun(folder.path, job.identity) as saved,
-        ):
-            report = _find_unfinished(folder, saved, job) if settings.resume else None
-            if report is None:
-                if saved.next_frame is None:
-                    saved.begin()
-                    folder.clear()
-                else:
-                    folder.clear_unfinished()
-                if on_start is not None:
-                    on_start(_resuming(job.plan, saved))
-                with cpu_threads(settings.threads):
-                    report = _segment(frames, job, saved, on_frames or _ignore)
-                report.write(folder.path / REPORT)
-            saved.remove()
+        return run_job(frames, job, on_start=on_start, on_frames=on_frames)
+
+
+def run_job(
+    source: FrameSource,
+    job: Job,
+    *,
+    on_start: Callable[[RunPlan], None] | None = None,
+    on_frames: OnFrames | None = None,
+) -> SegmentReport:
+    """Do what has been prepared; as ``segment_video``."""
+    output = job.plan.output
+    with (
+        _folder(job) as folder,
+        SavedRun(folder.path, job.identity) as saved,
+    ):
+        report = _find_unfinished(folder, saved, job) if job.settings.resume else None
+        if report is None:
+            if saved.next_frame is None:
+                saved.begin()
+                folder.clear()
+            else:
+                folder.clear_unfinished()
+            if on_start is not None:
+                on_start(_resuming(job.plan, saved))
+            with cpu_threads(job.settings.threads):
+                report = _segment(source, job, saved, on_frames or _ignore)
+            report.write(folder.path / REPORT)
+        saved.remove()
     if report.stopped is not None:
         raise InputError(
             report.stopped,
@@ -116,7 +128,7 @@ def segment_video(
     beyond = [frame for frame in job.references if frame >= end]
     if beyond:
         raise MaskError(
-            f"{source}: the mask of frame {beyond[0]} lies beyond the end: "
+            f"{job.plan.input}: the mask of frame {beyond[0]} lies beyond the end: "
             f"{end} frames could be decoded",
             hint=f"the masks of those frames are in {output}",
         )
@@ -137,7 +149,7 @@ def plan_video(
         Sizes, ids, clips and the expected size of the memory.
     """
     settings = settings or SegmentSettings()
-    with _open(source, masks, settings) as frames:
+    with open_input(source, masks, settings) as frames:
         job = prepare(frames, masks, Path(output), settings)
     overwrite = settings.overwrite or settings.resume
     check_refusal(Path(output), overwrite=overwrite, inputs=job.inputs)
@@ -147,9 +159,10 @@ def plan_video(
     return _resuming(job.plan, saved)
 
 
-def _open(
+def open_input(
     source: Path | str, masks: Sequence[str | Path], settings: SegmentSettings
 ) -> FrameSource:
+    """Open a run's input, as its settings say and without its masks; errors as ``open_source``."""
     if is_pipe(Path(source)) and (settings.resume or settings.backward):
         raise InputError(
             f"{source}: is a pipe, which can be read once only, and "

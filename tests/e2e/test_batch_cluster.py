@@ -29,7 +29,7 @@ from tests.support.cli import pcvos
 from tests.support.ray_cluster import TwoNodes, two_nodes
 
 pytestmark = [
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(500),
     # Ray leaves files of its own to the garbage collector.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),

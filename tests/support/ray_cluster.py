@@ -15,7 +15,6 @@ _NODE = {
     "num_cpus": 1,
     "node_ip_address": LOOPBACK,
     "object_store_memory": 100 << 20,
-    "include_dashboard": False,
 }
 
 
@@ -37,18 +36,30 @@ class TwoNodes:
 @contextmanager
 def two_nodes() -> Iterator[TwoNodes]:
     """Start a head and two nodes, and end them."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
-    # Workers of the nodes import the tests' tasks.
-    os.environ["PYTHONPATH"] = str(REPOSITORY)
+    os.environ |= {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_worker_niceness": "0",  # Else a busy machine leaves them nothing.
+        "PYTHONPATH": str(REPOSITORY),  # Workers import the tests' tasks.
+    }
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={**_NODE, "num_cpus": 0})
+    cluster, nodes = _start(Cluster)
     try:
-        nodes = [
-            cluster.add_node(**{k: v for k, v in _NODE.items() if k != "include_dashboard"})
-            for _ in range(2)
-        ]
         yield TwoNodes(cluster.address, cluster, nodes)
     finally:
         cluster.shutdown()
+
+
+def _start(cluster_type: Any) -> tuple[Any, list[Any]]:
+    """Start them again where a busy machine took longer than the 30 s that Ray waits."""
+    for attempt in range(4):
+        cluster = cluster_type()
+        try:
+            cluster.add_node(**{**_NODE, "num_cpus": 0}, include_dashboard=False)
+            return cluster, [cluster.add_node(**_NODE) for _ in range(2)]
+        except Exception:
+            cluster.shutdown()
+            if attempt == 3:
+                raise
+    raise AssertionError

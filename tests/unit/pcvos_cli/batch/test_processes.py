@@ -1,5 +1,6 @@
 """Worker processes: what they return, and what becomes of the others when one dies."""
 
+import os
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from pcvos_cli.batch.engine import Advanced, Ended, Expected, Function, Started, run_tasks
+from pcvos_cli.batch.ledger import Ledger
 from pcvos_cli.batch.processes import Processes, Share, available_memory, divide
 from tests.support import tasks
 from tests.support.shared import REPOSITORY
@@ -47,6 +49,24 @@ def test_no_more_is_asked_for_than_workers_can_take() -> None:
         for event in run_tasks(engine, tasks.double, arguments()):
             over += isinstance(event, Ended)
     assert over == 9
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_drivers_memory_is_flat_over_500_jobs(tmp_path: Path) -> None:
+    def resident_mb() -> float:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGESIZE") / 2**20
+
+    sizes, over = [], 0
+    ledger = Ledger(tmp_path / "out", {}, resume=False, overwrite=False)
+    with Processes(TWO) as engine, ledger:
+        for event in run_tasks(engine, tasks.double, ([number] * 1000 for number in range(500))):
+            if isinstance(event, Ended):
+                over += 1
+                ledger.add({"job": str(event.number), "value": len(event.value)})
+                sizes.append(resident_mb())
+        assert len(ledger.rows()) == over == 500
+    assert sizes[-1] - sizes[50] < 4  # The results alone are 8 MB.
 
 
 def test_an_error_has_its_exit_code_and_ours_its_traceback() -> None:
