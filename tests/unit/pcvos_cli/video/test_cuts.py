@@ -40,6 +40,18 @@ def test_a_cut_on_the_second_frame_is_found() -> None:
     assert cuts([*shot(0, 1), *shot(1, 5)]) == [1]
 
 
+def test_noise_is_no_row_of_cuts() -> None:
+    generator = np.random.default_rng(0)
+    coarse = generator.integers(0, 255, (12, 18, 32, 3), dtype=np.uint8)
+    assert cuts([cv2.resize(picture, (160, 96)) for picture in coarse // 2]) == []
+
+
+def test_a_flash_is_two_cuts() -> None:
+    frames = shot(0, 8)
+    frames[5] = np.full_like(frames[5], 250)
+    assert cuts(frames) == [5, 6]
+
+
 def test_a_slow_change_of_light_is_no_cut() -> None:
     frame = shot(0, 1)[0].astype(float)
     assert cuts([(frame * (1 - i / 20)).astype(np.uint8) for i in range(20)]) == []
