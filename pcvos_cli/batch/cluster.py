@@ -241,8 +241,12 @@ class _Progress:
 
 def _run(number: int, function: Function, argument: Any, postbox: Any, weights: Any) -> Ended:
     """Run a task on a node."""
+    import ray
+
     worker = f"{os.uname().nodename}:{os.getpid()}"
-    postbox.add.remote(Started(number, worker))
+    # Waited for: attempts are counted by it, and a worker that dies at once would take it along.
+    with suppress(ray.exceptions.RayError):
+        ray.get(postbox.add.remote(Started(number, worker)), timeout=PATIENCE_SECONDS)
     if weights is not None:
         argument = _with_weights(argument, weights)
     value, fault, seconds = attempt(function, argument, _Progress(number, postbox))

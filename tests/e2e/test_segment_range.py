@@ -112,7 +112,8 @@ def test_the_sound_is_cut_to_the_range(
     assert result.exit_code == 0, result.stderr
     assert times_of(out / "overlay.mp4") == times_of(video)[10:15]
     sound = [float(seconds) for seconds, _ in packets_of(out / "overlay.mp4", "audio")]
-    assert min(sound) == pytest.approx(1.0, abs=0.03)
+    # What is encoded begins with a packet of 1,024 samples more, which a player passes over.
+    assert min(sound) == pytest.approx(1.0, abs=0.03 if audio == "aac" else 0.05)
     assert max(sound) == pytest.approx(1.5, abs=0.06)
     if audio == "aac":
         copied = {content for _, content in packets_of(out / "overlay.mp4", "audio")}
