@@ -22,22 +22,19 @@ from pcvos_cli.masks.writers import FrameMasks
 from pcvos_cli.masks.youtube_vis import GENERAL, category_table, write_youtube_vis
 
 
-class YoutubeVisWriter:
-    """One JSON file in the form of YouTube-VIS; until ``close``, a journal lies beside it.
+class _JournalledWriter:
+    """One file that is made of a journal at the end; until ``close``, the journal lies beside it.
 
     Args:
-        path: The JSON file.
+        path: The file.
         size: ``(height, width)`` of a frame.
-        options: As ``write_youtube_vis``.
 
     Raises:
         OutputError: The journal cannot be created.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int], **options: Any) -> None:
-        self._path = path
-        self._size = size
-        self._options = options
+    def __init__(self, path: Path, size: tuple[int, int]) -> None:
+        self._path, self._size = path, size
         make_directory(path.parent)
         self._journal_path = path.with_name(f"{path.name}.journal.tmp")
         self._journal = LabelJournal(self._journal_path)
@@ -51,13 +48,13 @@ class YoutubeVisWriter:
         self._journal.write(frame)
 
     def close(self) -> None:
-        """Write the JSON file and remove the journal.
+        """Write the file and remove the journal.
 
         Raises:
             OutputError: It cannot be written; nothing is left behind.
         """
         try:
-            write_youtube_vis(self._path, self._journal, size=self._size, **self._options)
+            self._write_file()
         finally:
             self.abort()
 
@@ -65,6 +62,29 @@ class YoutubeVisWriter:
         """Remove the journal."""
         self._journal.close()
         remove(self._journal_path)
+
+    def _write_file(self) -> None:
+        raise NotImplementedError
+
+
+class YoutubeVisWriter(_JournalledWriter):
+    """One JSON file in the form of YouTube-VIS.
+
+    Args:
+        path: The JSON file.
+        size: ``(height, width)`` of a frame.
+        options: As ``write_youtube_vis``.
+
+    Raises:
+        OutputError: The journal cannot be created.
+    """
+
+    def __init__(self, path: Path, size: tuple[int, int], **options: Any) -> None:
+        super().__init__(path, size)
+        self._options = options
+
+    def _write_file(self) -> None:
+        write_youtube_vis(self._path, self._journal, size=self._size, **self._options)
 
 
 class CocoWriter:
@@ -239,11 +259,10 @@ def is_from_pcvos(path: Path) -> bool:
     return isinstance(document, dict) and document.get("generator") == "pcvos"
 
 
-class CvatWriter:
+class CvatWriter(_JournalledWriter):
     """One XML of "CVAT for video 1.1": a track of masks for each object.
 
-    Until ``close``, a journal lies beside it. Tracks count from 0: a track's number is the
-    object's id less 1.
+    Tracks count from 0: a track's number is the object's id less 1.
 
     Args:
         path: The XML file.
@@ -255,25 +274,10 @@ class CvatWriter:
     """
 
     def __init__(self, path: Path, size: tuple[int, int], *, categories: Mapping[int, str]) -> None:
-        self._path, self._size, self._categories = path, size, categories
-        make_directory(path.parent)
-        self._journal_path = path.with_name(f"{path.name}.journal.tmp")
-        self._journal = LabelJournal(self._journal_path)
+        super().__init__(path, size)
+        self._categories = categories
 
-    def write(self, frame: FrameMasks) -> None:
-        """Put one frame into the journal.
-
-        Raises:
-            OutputError: The journal cannot be written.
-        """
-        self._journal.write(frame)
-
-    def close(self) -> None:
-        """Write the XML and remove the journal.
-
-        Raises:
-            OutputError: It cannot be written; nothing is left behind.
-        """
+    def _write_file(self) -> None:
         partial = temporary(self._path)
         try:
             with output_errors(self._path), partial.open("w", encoding="utf-8") as out:
@@ -283,12 +287,6 @@ class CvatWriter:
                 partial.replace(self._path)
         finally:
             remove(partial)
-            self.abort()
-
-    def abort(self) -> None:
-        """Remove the journal."""
-        self._journal.close()
-        remove(self._journal_path)
 
     def _lines(self) -> Iterator[str]:
         ids = sorted(self._journal.object_ids)
