@@ -3,7 +3,6 @@
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from model.errors import OutputError
@@ -118,12 +117,7 @@ class OutputFolder:
             with suppress(OSError):
                 (self.path / folder).rmdir()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # Unlinked while held: filelock's next holder notices a lock file that is gone.
         Path(self._lock.lock_file).unlink(missing_ok=True)
         self._lock.release()

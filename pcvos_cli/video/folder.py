@@ -4,15 +4,14 @@ import re
 from collections.abc import Collection, Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from model.errors import InputError
-from pcvos_cli.video.source import Frame, VideoInfo
+from pcvos_cli.video.source import Frame, FrameSource, VideoInfo
 
 if TYPE_CHECKING:
     from pcvos_cli.video.intensity import Intensity
@@ -21,7 +20,7 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".
 """Files of a folder that are frames; upper case counts too, hidden files never."""
 
 
-class FolderSource:
+class FolderSource(FrameSource):
     """Images of a folder in natural order (2 before 10), at a constant frame rate.
 
     Args:
@@ -44,7 +43,6 @@ class FolderSource:
         exclude: Collection[Path] = (),
         value_range: tuple[float, float] | None = None,
     ) -> None:
-        self._closed = False
         self._files = _frame_files(path, exclude)
         self._indices = {file.stem: index for index, file in enumerate(self._files)}
         first, header = self._files[0], _header(self._files[0])
@@ -77,19 +75,12 @@ class FolderSource:
             height=size[0],
             width=size[1],
             coded_size=header.stored,
-            rotation=0,
             fps=fps,
             frame_count=len(self._files),
             time_base=1 / fps,
-            has_audio=False,
             is_folder=True,
             value_range=None if scale is None else (scale.low, scale.high),
         )
-
-    @property
-    def info(self) -> VideoInfo:
-        """The source's facts, known before decoding."""
-        return self._info
 
     @property
     def notes(self) -> list[str]:
@@ -97,29 +88,9 @@ class FolderSource:
         scale = self._intensity
         return self._notes + ([] if scale is None else scale.notes(given=self._given))
 
-    @property
-    def warnings(self) -> list[str]:
-        """Always empty: an image that cannot be read is an error."""
-        return []
-
     def frame_index(self, name: str) -> int | None:
         """Return the index of the image with this stem, or ``None``."""
         return self._indices.get(name)
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Read the images from the first on; errors as ``frames_from``."""
-        return self.frames_from(0)
-
-    def frames_from(self, first: int) -> Iterator[Frame]:
-        """Read the images from index ``first`` on; those before are not opened.
-
-        Raises:
-            InputError: An image cannot be read.
-            ValueError: The source was closed.
-        """
-        if self._closed:
-            raise ValueError(f"{self._info.path}: the source is closed")
-        return self._frames(first)
 
     def _frames(self, first: int) -> Iterator[Frame]:
         for index, file in enumerate(self._files[first:], first):
@@ -143,21 +114,6 @@ class FolderSource:
         from pcvos_cli.video.intensity import read_values
 
         return self._intensity.rgb(read_values(file), index)
-
-    def close(self) -> None:
-        """End every iteration. Safe to call twice."""
-        self._closed = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def natural_key(path: Path) -> tuple[object, ...]:

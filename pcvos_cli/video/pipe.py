@@ -34,7 +34,7 @@ class PipeSource(VideoSource):
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._closed = path, False
+        self._path = path
         self._faults = Faults()
         self._running = []
         self._begun = False
@@ -62,23 +62,17 @@ class PipeSource(VideoSource):
             said.append("the sound of a pipe is not carried over")
         return said
 
-    def frames_from(self, first: int) -> Iterator[Frame]:
-        """Decode, and yield the frames from index ``first`` on; the second time an error.
-
-        Raises:
-            InputError: It has been read, or more than ``MAX_CORRUPT_RUN`` packets in a row
-                cannot be decoded.
-            ValueError: The source was closed.
-        """
+    def _frames(self, first: int) -> Iterator[Frame]:
+        """As of a file; the second time an error."""
         if self._begun:
             raise InputError(
                 f"{self._path}: a pipe can be read once only",
                 hint="write it to a file first, and give that",
             )
         self._begun = True
-        return self._start(self._faults, first)
+        return self._start(first)
 
-    def _frames(self, faults: Faults, first: int) -> Generator[Frame, None, None]:
+    def _pass(self, faults: Faults, first: int) -> Generator[Frame, None, None]:
         assert self._first is not None
         with self._ended:
             pictures = itertools.chain([self._first], self._decoded)

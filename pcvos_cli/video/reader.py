@@ -5,8 +5,7 @@ import itertools
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import av
 import numpy as np
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from model.errors import InputError
 from pcvos_cli.video.faults import Clock, Faults, LostFrames
-from pcvos_cli.video.source import Frame, VideoInfo, is_pipe
+from pcvos_cli.video.source import Frame, FrameSource, VideoInfo, is_pipe
 from pcvos_cli.video.truncation import frames_in_index, is_cut_off
 from pcvos_cli.video.upright import Turn
 
@@ -36,7 +35,7 @@ SCALER_THREADS = 1
 FFmpeg 8.1 wrote eight wrong pixels in 3 of 100 small conversions; with one thread, none."""
 
 
-class VideoSource:
+class VideoSource(FrameSource):
     """Frames of a video file, decoded as they are asked for.
 
     The file is opened anew by each iteration, so one source can be read more than once.
@@ -53,7 +52,6 @@ class VideoSource:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._faults = Faults()
-        self._closed = False
         self._running: list[Generator[Frame, None, None]] = []
         with contextlib.closing(open_container(path)) as container:
             stream = video_stream(container, path)
@@ -90,14 +88,8 @@ class VideoSource:
             frame_count=stream.frames or None,
             time_base=time_base,
             has_audio=any(s.type == "audio" for s in container.streams),
-            is_folder=False,
             name_digits=max(5, len(str(_last_index(container, stream, fps)))),
         )
-
-    @property
-    def info(self) -> VideoInfo:
-        """Facts of the video, known before decoding."""
-        return self._info
 
     @property
     def warnings(self) -> list[str]:
@@ -110,20 +102,7 @@ class VideoSource:
         colours = [] if self._tone_map is None else [self._tone_map.note]
         return colours + self._faults.remarks()
 
-    @property
-    def truncated(self) -> bool:
-        """Whether the last pass ended before the end that the container promises."""
-        return self._faults.truncated_at is not None
-
-    def frame_index(self, name: str) -> int | None:
-        """Return the index that ``name`` spells in digits (``7``, ``00007``), or ``None``."""
-        return int(name) if name.isascii() and name.isdigit() else None
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Decode from the first frame on; errors as ``frames_from``."""
-        return self.frames_from(0)
-
-    def frames_from(self, first: int) -> Iterator[Frame]:
+    def _frames(self, first: int) -> Iterator[Frame]:
         """Decode, and yield the frames from index ``first`` on.
 
         Those before are decoded too, for an index is sure only where all are counted
@@ -131,19 +110,16 @@ class VideoSource:
 
         Raises:
             InputError: More than ``MAX_CORRUPT_RUN`` packets in a row cannot be decoded.
-            ValueError: The source was closed.
         """
-        if self._closed:
-            raise ValueError(f"{self._path}: the source is closed")
         self._faults = Faults()
-        return self._start(self._faults, first)
+        return self._start(first)
 
-    def _start(self, faults: Faults, first: int) -> Iterator[Frame]:
-        frames = self._frames(faults, first)
+    def _start(self, first: int) -> Iterator[Frame]:
+        frames = self._pass(self._faults, first)
         self._running.append(frames)
         return frames
 
-    def _frames(self, faults: Faults, first: int) -> Generator[Frame, None, None]:
+    def _pass(self, faults: Faults, first: int) -> Generator[Frame, None, None]:
         # The container lives and dies inside this generator, so that it is never closed
         # under a thread that is decoding from it.
         with contextlib.closing(open_container(self._path)) as container:
@@ -199,24 +175,13 @@ class VideoSource:
 
     def close(self) -> None:
         """End every iteration. Safe to call twice and from another thread."""
-        self._closed = True
+        super().close()
         for frames in self._running:
             # A generator that another thread is executing refuses to be closed; it sees
             # the flag at its next frame and ends by itself.
             with contextlib.suppress(ValueError):
                 frames.close()
         self._running.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _tone_map(picture: av.VideoFrame) -> "ToneMap | None":

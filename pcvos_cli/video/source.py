@@ -1,11 +1,11 @@
 """A source of frames: a video file or a folder of images, behind one protocol."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,10 @@ class VideoInfo:
         height: Rows of a displayed frame (rotation applied), in pixels.
         width: Columns of a displayed frame.
         coded_size: ``(height, width)`` as stored, before rotation.
-        rotation: Degrees, counter-clockwise, by which decoded frames are turned upright.
         fps: Average frames a second (a folder's is the ``--fps`` option).
         frame_count: Frames the container promises, or ``None`` if it does not say. May lie.
         time_base: Seconds per unit of ``Frame.pts``.
+        rotation: Degrees, counter-clockwise, by which decoded frames are turned upright.
         has_audio: The container has an audio stream.
         is_folder: The source is a folder of images.
         value_range: Values of the images that are shown as black and as white, where that
@@ -40,12 +40,12 @@ class VideoInfo:
     height: int
     width: int
     coded_size: tuple[int, int]
-    rotation: int
     fps: Fraction
     frame_count: int | None
     time_base: Fraction
-    has_audio: bool
-    is_folder: bool
+    rotation: int = 0
+    has_audio: bool = False
+    is_folder: bool = False
     value_range: tuple[float, float] | None = None
     name_digits: int = 5
 
@@ -72,46 +72,62 @@ class Frame:
     rgb: NDArray[np.uint8]
 
 
-class FrameSource(Protocol):
-    """Frames in order, decoded as they are asked for. A context manager."""
+class FrameSource(ABC):
+    """Frames in order, decoded as they are asked for. A context manager.
+
+    A kind of source sets ``_info`` and yields its frames from ``_frames``, which ends once
+    ``_closed`` is set.
+    """
+
+    _info: VideoInfo
+    _closed = False
 
     @property
     def info(self) -> VideoInfo:
         """Facts of the source, known before decoding."""
-        ...
-
-    def frame_index(self, name: str) -> int | None:
-        """Return the index of the frame with this output name, or ``None``."""
-        ...
+        return self._info
 
     @property
     def notes(self) -> list[str]:
         """How the source is understood, for the user; may grow while decoding."""
-        ...
+        return []
 
     @property
     def warnings(self) -> list[str]:
         """Faults so far that did not end the stream; grows while decoding."""
-        ...
+        return []
 
-    def __iter__(self) -> Iterator[Frame]: ...
+    def frame_index(self, name: str) -> int | None:
+        """Return the index of the frame with this output name, or ``None``."""
+        return int(name) if name.isascii() and name.isdigit() else None
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Read from the first frame on; errors as ``frames_from``."""
+        return self.frames_from(0)
 
     def frames_from(self, first: int) -> Iterator[Frame]:
-        """Yield the frames from index ``first`` on; they keep their index, name and pts."""
-        ...
+        """Yield the frames from index ``first`` on; they keep their index, name and pts.
+
+        Raises:
+            InputError: A frame cannot be read.
+            ValueError: The source was closed.
+        """
+        if self._closed:
+            raise ValueError(f"{self._info.path}: the source is closed")
+        return self._frames(first)
+
+    @abstractmethod
+    def _frames(self, first: int) -> Iterator[Frame]: ...
 
     def close(self) -> None:
-        """Release the file. Safe to call twice and in mid-iteration."""
-        ...
+        """End every iteration and release the file. Safe to call twice and in mid-iteration."""
+        self._closed = True
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def open_source(

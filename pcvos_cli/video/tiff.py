@@ -4,8 +4,7 @@ import math
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -14,12 +13,12 @@ from PIL import Image
 
 from model.errors import ConfigError, InputError
 from pcvos_cli.video.intensity import SAMPLES, Intensity, check_numbers
-from pcvos_cli.video.source import Frame, VideoInfo
+from pcvos_cli.video.source import Frame, FrameSource, VideoInfo
 
 _WORDS = {"T": "time", "Z": "depth", "C": "channel"}
 
 
-class TiffSource:
+class TiffSource(FrameSource):
     """Pages of a TIFF in the order of their time axis, at a constant frame rate.
 
     Time is the axis ``T``, or the only axis besides rows, columns and channels, whatever its
@@ -44,7 +43,7 @@ class TiffSource:
         channel: int | None = None,
         value_range: tuple[float, float] | None = None,
     ) -> None:
-        self._path, self._closed, self._given = path, False, value_range is not None
+        self._path, self._given = path, value_range is not None
         try:
             self._file = tifffile.TiffFile(path)
             series = self._file.series[0]
@@ -76,12 +75,9 @@ class TiffSource:
             height=height,
             width=width,
             coded_size=(height, width),
-            rotation=0,
             fps=fps,
             frame_count=count,
             time_base=1 / fps,
-            has_audio=False,
-            is_folder=False,
             value_range=None if scale is None else (scale.low, scale.high),
         )
 
@@ -123,11 +119,6 @@ class TiffSource:
         return Intensity.of(self._values(index) for index in chosen)
 
     @property
-    def info(self) -> VideoInfo:
-        """The source's facts, known before decoding."""
-        return self._info
-
-    @property
     def notes(self) -> list[str]:
         """Which axis is time, where it is not called so; which values are black and white."""
         said = []
@@ -138,15 +129,6 @@ class TiffSource:
         if self._intensity is not None:
             said += self._intensity.notes(given=self._given)
         return said
-
-    @property
-    def warnings(self) -> list[str]:
-        """Always empty: a page that cannot be read is an error."""
-        return []
-
-    def frame_index(self, name: str) -> int | None:
-        """Return the index that ``name`` spells in digits, or ``None``."""
-        return int(name) if name.isascii() and name.isdigit() else None
 
     def _values(self, index: int) -> NDArray[Any]:
         """Return a frame's ``(H, W)`` or ``(H, W, 3)`` values.
@@ -193,21 +175,6 @@ class TiffSource:
                 image.seek(page)
                 return np.asarray(image)
 
-    def __iter__(self) -> Iterator[Frame]:
-        """Read from the first frame on; errors as ``frames_from``."""
-        return self.frames_from(0)
-
-    def frames_from(self, first: int) -> Iterator[Frame]:
-        """Read the frames from index ``first`` on.
-
-        Raises:
-            InputError: A page cannot be read.
-            ValueError: The source was closed.
-        """
-        if self._closed:
-            raise ValueError(f"{self._path}: the source is closed")
-        return self._frames(first)
-
     def _frames(self, first: int) -> Iterator[Frame]:
         for index in range(first, self._info.frame_count or 0):
             if self._closed:
@@ -223,19 +190,8 @@ class TiffSource:
 
     def close(self) -> None:
         """End every iteration and release the file. Safe to call twice."""
-        self._closed = True
+        super().close()
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _bytes(kind: np.dtype[Any], shape: tuple[int, ...]) -> int:

@@ -104,7 +104,6 @@ def test_cut_in_the_middle_keeps_what_decodes(tmp_path: Path, ending: str, share
     assert [f.index for f in frames] == list(range(len(frames)))
     if ending == "mkv" and share == 0.95:
         return  # 0.2 s are missing: too little to tell from an inexact duration
-    assert source.truncated
     told = f"the file is truncated: it ends after {len(frames)}"
     assert any(w.startswith(told) for w in source.warnings), source.warnings
 
@@ -129,7 +128,6 @@ def test_corrupt_packets_are_skipped_and_counted(tmp_path: Path, count: int) -> 
     assert source.warnings == [
         f"{count} corrupt packet(s) skipped, the first near frame 5",
     ]
-    assert not source.truncated
 
 
 def test_too_many_corrupt_packets_in_a_row(tmp_path: Path) -> None:
