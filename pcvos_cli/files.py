@@ -52,20 +52,27 @@ def make_directory(directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is either whole or not there.
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary name to write to; the file gets its own once the body has succeeded.
 
     Raises:
-        OutputError: It cannot be written; nothing is left behind.
+        OutputError: In place of any ``OSError``; nothing is left behind.
     """
     partial = temporary(path)
     with output_errors(path):
         try:
-            partial.write_bytes(content)
+            yield partial
             partial.replace(path)
         except BaseException:
             remove(partial)
             raise
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is either whole or not there; errors as ``whole``."""
+    with whole(path) as partial:
+        partial.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from pcvos_cli.batch.ledger import FAILED
 from pcvos_cli.batch.work import PICTURES
-from pcvos_cli.files import output_errors, remove, temporary
+from pcvos_cli.files import whole
 
 SHEET = "contact.html"
 
@@ -50,16 +50,8 @@ def write_sheet(out: Path, rows: Sequence[dict[str, Any]]) -> None:
     Raises:
         OutputError: It cannot be written.
     """
-    path = out / SHEET
-    partial = temporary(path)
-    with output_errors(path):
-        try:
-            with partial.open("w", encoding="utf-8") as page:
-                page.writelines(_page(out, rows))
-            partial.replace(path)
-        except BaseException:
-            remove(partial)
-            raise
+    with whole(out / SHEET) as partial, partial.open("w", encoding="utf-8") as page:
+        page.writelines(_page(out, rows))
 
 
 def _page(out: Path, rows: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -154,7 +154,6 @@ def _json_writer(
     if settings.target == "coco":
         return CocoWriter(
             output,
-            labels.names,
             labels.size,
             suffix=settings.suffix,
             object_ids=labels.object_ids,

@@ -2,8 +2,9 @@
 
 import base64
 import io
+import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -14,11 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model.errors import OutputError
-from pcvos_cli.files import make_directory, output_errors, remove, temporary, write_whole
+from pcvos_cli.files import make_directory, remove, whole, write_whole
 from pcvos_cli.masks.journal import LabelJournal
 from pcvos_cli.masks.label_files import MOTS_BASE, label_values
-from pcvos_cli.masks.rle import area_of, bbox_of, decode_labels, encode_labels
-from pcvos_cli.masks.writers import FrameMasks
+from pcvos_cli.masks.rle import area_of, bbox_of, decode_labels
+from pcvos_cli.masks.writers import FolderWriter, FrameMasks
 from pcvos_cli.masks.youtube_vis import GENERAL, category_table, write_youtube_vis
 
 
@@ -64,6 +65,10 @@ class _JournalledWriter:
         remove(self._journal_path)
 
     def _write_file(self) -> None:
+        with whole(self._path) as partial, partial.open("w", encoding="utf-8") as out:
+            out.writelines(self._lines())
+
+    def _lines(self) -> Iterator[str]:
         raise NotImplementedError
 
 
@@ -87,112 +92,81 @@ class YoutubeVisWriter(_JournalledWriter):
         write_youtube_vis(self._path, self._journal, size=self._size, **self._options)
 
 
-class CocoWriter:
+class CocoWriter(_JournalledWriter):
     """One COCO JSON in which every frame is an image.
 
     An object on a frame is an annotation with RLE; ``track_id`` is its object id, and
-    ``frame_id`` of an image its place in the video. Images come first, so names and size
-    are needed beforehand and nothing is held in memory.
+    ``frame_id`` of an image its place in the video.
 
     Args:
         path: The JSON file.
-        names: Output name of each frame.
-        size: ``(height, width)``.
+        size: ``(height, width)`` of a frame.
         suffix: Ending of the frames' files, for ``file_name``.
         object_ids: All objects.
         categories: Names of their classes, by id; the others are "object".
 
     Raises:
-        OutputError: It cannot be created.
+        OutputError: The journal cannot be created.
     """
 
     def __init__(
         self,
         path: Path,
-        names: Sequence[str],
         size: tuple[int, int],
         *,
         suffix: str,
         object_ids: Sequence[int],
         categories: Mapping[int, str],
     ) -> None:
-        self._path = path
+        super().__init__(path, size)
+        self._suffix = suffix
         self._table, self._classes = category_table(object_ids, categories)
-        self._annotations = 0
-        make_directory(path.parent)
-        with output_errors(path):
-            self._out = temporary(path).open("w", encoding="utf-8")
-            try:
-                self._write_head(names, size, suffix)
-            except BaseException:
-                self.abort()
-                raise
 
-    def _write_head(self, names: Sequence[str], size: tuple[int, int], suffix: str) -> None:
-        self._out.write(
+    def _lines(self) -> Iterator[str]:
+        yield (
             '{"info": {"description": "Object masks by pcvos"}, "categories": '
             f'{json.dumps(self._table, ensure_ascii=False)},\n"images": ['
         )
-        for index, name in enumerate(names):
-            image = {
-                "id": index + 1,
-                "file_name": name + suffix,
-                "height": size[0],
-                "width": size[1],
-                "frame_id": index,
+        yield from _listed(self._images())
+        yield '\n],\n"annotations": ['
+        yield from _listed(self._annotations())
+        yield "\n]}\n"
+
+    def _images(self) -> Iterator[dict[str, Any]]:
+        height, width = self._size
+        for entry in self._journal.entries():
+            yield {
+                "id": entry.index + 1,
+                "file_name": entry.name + self._suffix,
+                "height": height,
+                "width": width,
+                "frame_id": entry.index,
             }
-            self._out.write((",\n" if index else "\n") + json.dumps(image, ensure_ascii=False))
-        self._out.write('\n],\n"annotations": [')
 
-    def write(self, frame: FrameMasks) -> None:
-        """Write the objects of one frame.
-
-        Raises:
-            OutputError: It cannot be written.
-        """
-        for object_id, counts in encode_labels(frame.labels).items():
-            rle = {"size": list(frame.labels.shape), "counts": counts}
-            self._annotations += 1
-            annotation = {
-                "id": self._annotations,
-                "image_id": frame.index + 1,
-                "category_id": self._classes[object_id],
-                "track_id": object_id,
-                "iscrowd": 0,
-                "area": area_of(rle),
-                "bbox": bbox_of(rle),
-                "segmentation": rle,
-            }
-            with output_errors(self._path):
-                separator = ",\n" if self._annotations > 1 else "\n"
-                self._out.write(separator + json.dumps(annotation))
-
-    def close(self) -> None:
-        """Finish the file and give it its name.
-
-        Raises:
-            OutputError: It cannot be written; nothing is left behind.
-        """
-        try:
-            with output_errors(self._path):
-                self._out.write("\n]}\n")
-                self._out.close()
-                temporary(self._path).replace(self._path)
-        except BaseException:
-            self.abort()
-            raise
-
-    def abort(self) -> None:
-        """Remove what is unfinished."""
-        try:
-            self._out.close()
-        except OSError:  # A full disk fails again on closing.
-            pass
-        finally:
-            remove(temporary(self._path))
+    def _annotations(self) -> Iterator[dict[str, Any]]:
+        number = itertools.count(1)
+        for entry in self._journal.entries():
+            for object_id, counts in entry.codes.items():
+                rle = {"size": list(self._size), "counts": counts}
+                yield {
+                    "id": next(number),
+                    "image_id": entry.index + 1,
+                    "category_id": self._classes[object_id],
+                    "track_id": object_id,
+                    "iscrowd": 0,
+                    "area": area_of(rle),
+                    "bbox": bbox_of(rle),
+                    "segmentation": rle,
+                }
 
 
-class LabelmeWriter:
+def _listed(values: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield the members of a JSON list, a line each."""
+    for number, value in enumerate(values):
+        yield (",\n" if number else "\n") + json.dumps(value, ensure_ascii=False)
+
+
+class LabelmeWriter(FolderWriter):
     """A labelme JSON a frame: each object is a shape of type ``mask``, its id the group.
 
     Args:
@@ -205,8 +179,8 @@ class LabelmeWriter:
     """
 
     def __init__(self, directory: Path, *, suffix: str, categories: Mapping[int, str]) -> None:
-        self._directory, self._suffix, self._categories = directory, suffix, categories
-        make_directory(directory)
+        super().__init__(directory)
+        self._suffix, self._categories = suffix, categories
 
     def write(self, frame: FrameMasks) -> None:
         """Write one JSON.
@@ -243,12 +217,6 @@ class LabelmeWriter:
         text = json.dumps(document, ensure_ascii=False, indent=1)
         write_whole(self._directory / f"{frame.name}.json", text.encode())
 
-    def close(self) -> None:
-        """Every file is whole already."""
-
-    def abort(self) -> None:
-        """Every file is whole already, and is kept."""
-
 
 def is_from_pcvos(path: Path) -> bool:
     """Whether a JSON is one that ``LabelmeWriter`` wrote, perhaps edited since."""
@@ -277,18 +245,10 @@ class CvatWriter(_JournalledWriter):
         super().__init__(path, size)
         self._categories = categories
 
-    def _write_file(self) -> None:
-        partial = temporary(self._path)
-        try:
-            with output_errors(self._path), partial.open("w", encoding="utf-8") as out:
-                for line in self._lines():
-                    out.write(line + "\n")
-            with output_errors(self._path):
-                partial.replace(self._path)
-        finally:
-            remove(partial)
-
     def _lines(self) -> Iterator[str]:
+        return (line + "\n" for line in self._elements())
+
+    def _elements(self) -> Iterator[str]:
         ids = sorted(self._journal.object_ids)
         labels = {object_id: self._categories.get(object_id, GENERAL) for object_id in ids}
         length = sum(1 for _ in self._journal.entries())
@@ -329,7 +289,7 @@ class CvatWriter(_JournalledWriter):
             yield f'<mask frame="{place}" keyframe="1" outside="0" {shape}'
 
 
-class MotsWriter:
+class MotsWriter(FolderWriter):
     """One 16-bit PNG a frame: ``class * 1000 + object_id``, as in MOTS and KITTI MOTS.
 
     Args:
@@ -341,9 +301,8 @@ class MotsWriter:
     """
 
     def __init__(self, directory: Path, *, class_id: int) -> None:
-        self._directory = directory
+        super().__init__(directory)
         self._base = class_id * MOTS_BASE
-        make_directory(directory)
 
     def write(self, frame: FrameMasks) -> None:
         """Write one PNG.
@@ -359,14 +318,8 @@ class MotsWriter:
         values = np.where(labels > 0, labels.astype(np.uint16) + self._base, 0).astype(np.uint16)
         write_whole(path, _png(values))
 
-    def close(self) -> None:
-        """Every file is whole already."""
 
-    def abort(self) -> None:
-        """Every file is whole already, and is kept."""
-
-
-class BinaryWriter:
+class BinaryWriter(FolderWriter):
     """A folder an object, ``<id>/<name>.png``: 255 where the object is, else 0.
 
     Every object has a file for every frame, so that a folder is a video of its own.
@@ -380,8 +333,8 @@ class BinaryWriter:
     """
 
     def __init__(self, directory: Path, object_ids: Sequence[int]) -> None:
+        super().__init__(directory)
         self._folders = {object_id: directory / str(object_id) for object_id in object_ids}
-        make_directory(directory)
         for folder in self._folders.values():
             make_directory(folder)
 
@@ -394,12 +347,6 @@ class BinaryWriter:
         for object_id, folder in self._folders.items():
             mask = np.where(frame.labels == object_id, 255, 0).astype(np.uint8)
             write_whole(folder / f"{frame.name}.png", _png(mask))
-
-    def close(self) -> None:
-        """Every file is whole already."""
-
-    def abort(self) -> None:
-        """Every file is whole already, and is kept."""
 
 
 def _png(values: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:

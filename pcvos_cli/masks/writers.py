@@ -64,10 +64,8 @@ class MaskWriter(Protocol):
         ...
 
 
-class PaletteWriter:
-    """One palette PNG a frame, ``<name>.png``: pixel values are the object ids.
-
-    The colours are those of PASCAL VOC and DAVIS, so the files are DAVIS results.
+class FolderWriter:
+    """A ``MaskWriter`` of files of a frame each, which are whole as soon as they are written.
 
     Args:
         directory: Where they go; created if missing.
@@ -78,8 +76,20 @@ class PaletteWriter:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._palette = voc_palette().tobytes()
         make_directory(directory)
+
+    def close(self) -> None:
+        """Every file is whole already."""
+
+    def abort(self) -> None:
+        """Every file is whole already, and is kept."""
+
+
+class PaletteWriter(FolderWriter):
+    """One palette PNG a frame, ``<name>.png``: pixel values are the object ids.
+
+    The colours are those of PASCAL VOC and DAVIS, so the files are DAVIS results.
+    """
 
     def write(self, frame: FrameMasks) -> None:
         """Write one PNG.
@@ -94,42 +104,26 @@ class PaletteWriter:
                 f"{path}: object id {largest} does not fit a palette PNG (0 to {MAX_PALETTE_ID})",
                 hint="write RLE instead (--format rle), or number the objects from 1",
             )
-        write_whole(path, encode_palette_png(frame.labels, self._palette))
-
-    def close(self) -> None:
-        """Every file is whole already."""
-
-    def abort(self) -> None:
-        """Every file is whole already, and is kept."""
+        write_whole(path, encode_palette_png(frame.labels))
 
 
-def encode_palette_png(labels: NDArray[np.integer], palette: bytes | None = None) -> bytes:
+def encode_palette_png(labels: NDArray[np.integer]) -> bytes:
     """Return the bytes of a palette PNG of ``(H, W)`` ids from 0 to 255."""
     image = Image.fromarray(labels.astype(np.uint8))
-    image.putpalette(voc_palette().tobytes() if palette is None else palette)
+    image.putpalette(voc_palette().tobytes())
     content = io.BytesIO()
     # Runs are all there is to compress: half the time of zlib's default, and smaller files.
     image.save(content, format="PNG", compress_level=1, compress_type=_ZLIB_RLE)
     return content.getvalue()
 
 
-class ScoresWriter:
+class ScoresWriter(FolderWriter):
     """Soft masks, one ``<name>.npz`` a frame with the key ``prob``.
 
     ``prob`` is float32 ``(1 + K, h, w)`` at the size the model worked at, channel 0 the
     background. The files are zip archives with fixed dates, so equal scores are equal bytes.
     Frames may come in any order.
-
-    Args:
-        directory: Where they go; created if missing.
-
-    Raises:
-        OutputError: The folder cannot be created.
     """
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        make_directory(directory)
 
     def write(self, frame: FrameMasks) -> None:
         """Write one archive, unless the frame has no ``probs``: its archive is there already.
@@ -146,9 +140,3 @@ class ScoresWriter:
         with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             archive.writestr(zipfile.ZipInfo("prob.npy"), array.getvalue(), zipfile.ZIP_DEFLATED, 1)
         write_whole(self._directory / f"{frame.name}.npz", content.getvalue())
-
-    def close(self) -> None:
-        """Every file is whole already."""
-
-    def abort(self) -> None:
-        """Every file is whole already, and is kept."""

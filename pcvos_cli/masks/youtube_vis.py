@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, TextIO
 
-from pcvos_cli.files import output_errors, remove, temporary
+from pcvos_cli.files import whole
 from pcvos_cli.masks.journal import LabelJournal
 from pcvos_cli.masks.rle import area_of, bbox_of
 
@@ -58,21 +58,17 @@ def write_youtube_vis(
     Raises:
         OutputError: It cannot be written; nothing is left behind.
     """
-    partial = temporary(path)
     listed = sorted({*object_ids, *journal.object_ids})
     table, classes = category_table(listed, categories or {})
-    with output_errors(path):
-        try:
-            with partial.open("w", encoding="utf-8", errors="backslashreplace") as out:
-                frames = _write_head(out, journal, size, source, time_base, settings, table)
-                for number, object_id in enumerate(listed):
-                    out.write(",\n" if number else "\n")
-                    _write_annotation(out, journal, object_id, classes[object_id], size, frames)
-                out.write("\n]}\n")
-            partial.replace(path)
-        except BaseException:
-            remove(partial)
-            raise
+    with (
+        whole(path) as partial,
+        partial.open("w", encoding="utf-8", errors="backslashreplace") as out,
+    ):
+        frames = _write_head(out, journal, size, source, time_base, settings, table)
+        for number, object_id in enumerate(listed):
+            out.write(",\n" if number else "\n")
+            _write_annotation(out, journal, object_id, classes[object_id], size, frames)
+        out.write("\n]}\n")
 
 
 def _write_head(

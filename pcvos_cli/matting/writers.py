@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pcvos_cli.files import make_directory, write_whole
+from pcvos_cli.files import write_whole
 from pcvos_cli.masks.formats import FORMATS
 from pcvos_cli.masks.overlay import ENCODERS, VideoForm, VideoWriter
-from pcvos_cli.masks.writers import FrameMasks, MaskWriter
+from pcvos_cli.masks.writers import FolderWriter, FrameMasks, MaskWriter
 from pcvos_cli.matting.alpha import object_colours, refine_alpha
 from pcvos_cli.matting.background import Background, open_background
 
@@ -90,7 +90,7 @@ class Matting:
         return np.repeat(self.alpha(frame)[..., None], 3, axis=2)
 
 
-class PngWriter:
+class PngWriter(FolderWriter):
     """One PNG a frame of what a function makes of it.
 
     Args:
@@ -102,8 +102,8 @@ class PngWriter:
     """
 
     def __init__(self, directory: Path, picture: Callable[[FrameMasks], Picture]) -> None:
-        self._directory, self._picture = directory, picture
-        make_directory(directory)
+        super().__init__(directory)
+        self._picture = picture
 
     def write(self, frame: FrameMasks) -> None:
         """Write one PNG.
@@ -113,26 +113,9 @@ class PngWriter:
         """
         write_whole(self._directory / f"{frame.name}.png", _png(self._picture(frame)))
 
-    def close(self) -> None:
-        """Every file is whole already."""
 
-    def abort(self) -> None:
-        """Every file is whole already, and is kept."""
-
-
-class SoftMasks:
-    """The soft masks of finished frames, ``<index>.png``: a resumed run goes on from them.
-
-    Args:
-        directory: Where they are; created if missing.
-
-    Raises:
-        OutputError: The folder cannot be created.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        make_directory(directory)
+class SoftMasks(FolderWriter):
+    """The soft masks of finished frames, ``<index>.png``: a resumed run goes on from them."""
 
     def write(self, frame: FrameMasks) -> None:
         """Keep the soft mask of a frame.
@@ -153,12 +136,6 @@ class SoftMasks:
         if found is None:
             raise OSError(f"{self._path(index)}: cannot be read")
         return found.astype(np.uint8, copy=False)
-
-    def close(self) -> None:
-        """Every file is whole already."""
-
-    def abort(self) -> None:
-        """Every file is whole already, and is kept."""
 
     def _path(self, index: int) -> Path:
         return self._directory / f"{index:05}.png"
