@@ -6,31 +6,24 @@ command runs.
 """
 
 import functools
+from collections import UserDict
 from collections.abc import Callable
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
+import typer.main
+from typer.core import TyperGroup
 
 from model.errors import as_known
 from pcvos_cli import console, options
-from pcvos_cli.commands.annotate import annotate
-from pcvos_cli.commands.batch import batch
-from pcvos_cli.commands.benchmark import benchmark
-from pcvos_cli.commands.convert import convert
-from pcvos_cli.commands.doctor import doctor
-from pcvos_cli.commands.evaluate import evaluate
-from pcvos_cli.commands.mask import mask
-from pcvos_cli.commands.segment import segment
-from pcvos_cli.commands.train import train
-from pcvos_cli.commands.weights import (
-    average_weights,
-    extend_weights,
-    import_weights,
-    initial_weights,
-    list_weights,
-    verify_weights,
-)
 from pcvos_cli.signals import INTERRUPTED, TERMINATED, Terminated
+
+COMMANDS = (
+    "segment", "batch", "mask", "annotate", "convert", "doctor", "evaluate", "benchmark", "train",
+    "weights",
+)  # fmt: skip
+"""In the order of the help; each has a module of its name in ``commands/``."""
 
 UNEXPECTED = 1
 _EXIT_CODES = (
@@ -94,35 +87,39 @@ def _root(
     console.configure(verbose=verbose, debug=debug)
 
 
-def _build() -> typer.Typer:
-    root = typer.Typer(
-        name="pcvos",
-        no_args_is_help=True,
-        epilog=_EXIT_CODES,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-    root.callback()(_root)
-    root.command("segment")(reported(segment))
-    root.command("batch")(reported(batch))
-    root.command("mask")(reported(mask))
-    root.command("annotate")(reported(annotate))
-    root.command("convert")(reported(convert))
-    root.command("doctor")(reported(doctor))
-    root.command("evaluate")(reported(evaluate))
-    root.command("benchmark")(reported(benchmark))
-    root.command("train")(reported(train))
-    weights = typer.Typer(
-        no_args_is_help=True, help="Import, average, list and verify model weights."
-    )
-    weights.command("import")(reported(import_weights))
-    weights.command("init")(reported(initial_weights))
-    weights.command("extend")(reported(extend_weights))
-    weights.command("average")(reported(average_weights))
-    weights.command("list")(reported(list_weights))
-    weights.command("verify")(reported(verify_weights))
-    root.add_typer(weights, name="weights")
-    return root
+class _Commands(UserDict[str, Any]):
+    """The commands by name, each built when it is asked for: a run imports no other."""
+
+    def __getitem__(self, name: str) -> Any:
+        if self.data[name] is None:
+            self.data[name] = _command(name)
+        return self.data[name]
 
 
-app = _build()
+def _command(name: str) -> Any:
+    module = import_module(f"pcvos_cli.commands.{name}")
+    if hasattr(module, "COMMANDS"):
+        built = typer.Typer(name=name, no_args_is_help=True, help=module.HELP, add_completion=False)
+        for word, command in module.COMMANDS.items():
+            built.command(word)(reported(command))
+    else:
+        built = typer.Typer(add_completion=False)
+        built.command(name)(reported(getattr(module, name)))
+    return typer.main.get_command(built)
+
+
+class _Root(TyperGroup):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Commands(dict.fromkeys(COMMANDS))
+
+
+app = typer.Typer(
+    name="pcvos",
+    cls=_Root,
+    no_args_is_help=True,
+    epilog=_EXIT_CODES,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.callback()(_root)

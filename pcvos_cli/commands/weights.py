@@ -251,3 +251,14 @@ def verify_weights(
         sha256 = file_sha256(path)
         origin = f"shipped as {shipped[sha256]}" if sha256 in shipped else "not a shipped file"
         console.result(f"{sha256}  {path}  {name}  ok, {origin}")
+
+
+HELP = "Import, average, list and verify model weights."
+COMMANDS = {
+    "import": import_weights,
+    "init": initial_weights,
+    "extend": extend_weights,
+    "average": average_weights,
+    "list": list_weights,
+    "verify": verify_weights,
+}
