@@ -9,6 +9,7 @@ from model.data.sample import SampleSource
 from model.data.sequences import VideoSource
 from model.data.static_images import StaticImages
 from model.data.stills import detect_still_layout
+from model.data.transforms import AugmentConfig
 from model.data.youtube_vos import find_youtube_vos, youtube_vos_videos
 from model.errors import InputError
 
@@ -49,6 +50,7 @@ def open_training_source(
     clip_length: int,
     max_objects: int,
     split: str | None = None,
+    zoom: float = 0.0,
 ) -> SampleSource:
     """Open a folder of videos or still images with masks.
 
@@ -59,6 +61,7 @@ def open_training_source(
         clip_length: N.
         max_objects: Largest K.
         split: A list in ``ImageSets`` (DAVIS layout only).
+        zoom: Of videos; see ``AugmentConfig``.
 
     Raises:
         InputError: If the folder is missing, holds photos alone, or nothing in it is usable.
@@ -84,4 +87,5 @@ def open_training_source(
         frame_count=frame_count,
         clip_length=clip_length,
         max_objects=max_objects,
+        augment=AugmentConfig(zoom=zoom),
     )

@@ -33,6 +33,7 @@ class AugmentConfig:
         frame_rotation: Of each frame on its own, degrees.
         frame_shift: Of each frame on its own, share of the output's shorter side.
         frame_scale: Of each frame on its own, share.
+        zoom: Growth or shrinking from the first frame of a sample to its last, share.
         brightness: Of the sample: gain to either side.
         contrast: Gain about mid-grey to either side.
         saturation: Gain about grey to either side.
@@ -48,6 +49,7 @@ class AugmentConfig:
     frame_rotation: float = 1.0
     frame_shift: float = 0.01
     frame_scale: float = 0.01
+    zoom: float = 0.0
     brightness: float = 0.12
     contrast: float = 0.12
     saturation: float = 0.2
@@ -260,10 +262,12 @@ def augment_video(
     colour = random_colour_matrix(rng, config)
     middle = (size[1] / 2 - 0.5, size[0] / 2 - 0.5)
     shift = config.frame_shift * min(size)
+    growth = math.log1p(config.zoom) * rng.uniform(-1, 1) if config.zoom else 0.0
+    times = np.linspace(0, 1, len(frames))
     seen = []
-    for frame, label in zip(frames, labels, strict=True):
+    for frame, label, time in zip(frames, labels, times, strict=True):
         around = affine(
-            scale=1 + config.frame_scale * rng.uniform(-1, 1),
+            scale=(1 + config.frame_scale * rng.uniform(-1, 1)) * math.exp(growth * time),
             angle=math.radians(config.frame_rotation * rng.uniform(-1, 1)),
             shift=(middle[0] + shift * rng.uniform(-1, 1), middle[1] + shift * rng.uniform(-1, 1)),
         )

@@ -36,6 +36,8 @@ class SampleConfig:
         free_clips: The first so many clips run free: they are segmented as in inference (top-k,
             no gradient) and not supervised. What the clips after them read is what the
             network itself makes of a longer video, for a third of the price of training on it.
+        company: Share of samples with another object, or the object's double, pasted in.
+        zoom: Growth or shrinking of a video from the first frame of a sample to its last, share.
         gap_base: Largest step between two clips, in frames, at the start and at the end. Steps
             within a clip are at most 5, and at most this gap.
         gap_peak: The same in the middle of the training.
@@ -51,6 +53,8 @@ class SampleConfig:
     max_objects: int = 2
     damage: float = 0.0
     free_clips: int = 0
+    company: float = 0.0
+    zoom: float = 0.0
     gap_base: int = 5
     gap_peak: int = 15
     gap_rise_end: float = 0.3
@@ -63,6 +67,10 @@ class SampleConfig:
         Raises:
             ConfigError: Naming the setting and the value.
         """
+        _require(
+            0 <= self.company <= 1, f"samples.company must be between 0 and 1, got {self.company}"
+        )
+        _require(self.zoom >= 0, f"samples.zoom must not be negative, got {self.zoom}")
         _require(self.frames >= 2, f"samples.frames must be at least 2, got {self.frames}")
         _require(self.clips >= 1, f"samples.clips must be at least 1, got {self.clips}")
         _require(

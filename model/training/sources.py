@@ -46,6 +46,7 @@ def open_data(config: TrainConfig) -> MixedDataset:
             frame_count=samples.frames,
             clip_length=samples.clip_length,
             max_objects=samples.max_objects,
+            zoom=samples.zoom,
         )
         ingredients.append(Ingredient(source, weight=weight))
     gaps = GapSchedule(
@@ -56,7 +57,14 @@ def open_data(config: TrainConfig) -> MixedDataset:
         fall_start=samples.gap_fall_start,
         fall_end=samples.gap_fall_end,
     )
-    return MixedDataset(ingredients, seed=config.seed, length=gaps.total, max_gap=gaps)
+    return MixedDataset(
+        ingredients,
+        seed=config.seed,
+        length=gaps.total,
+        max_gap=gaps,
+        company=samples.company,
+        max_objects=samples.max_objects,
+    )
 
 
 def _object_crops(config: TrainConfig) -> MixedDataset:
