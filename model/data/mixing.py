@@ -13,7 +13,6 @@ from model.data.company import add_companion
 from model.data.sample import Problem, SampleSource, TrainingSample
 from model.errors import ConfigError
 
-
 DOUBLES = 0.5
 """Of the samples with company, those whose companion is a double of their own object."""
 
