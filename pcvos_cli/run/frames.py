@@ -16,7 +16,7 @@ from pcvos_cli.masks.journal import LabelJournal
 from pcvos_cli.masks.writers import FrameMasks
 from pcvos_cli.run.plan import Job
 from pcvos_cli.run.settings import SegmentSettings
-from pcvos_cli.video.cuts import CutDetector
+from pcvos_cli.video.cuts import HISTORY, CutDetector
 from pcvos_cli.video.source import Frame, FrameSource
 from pcvos_cli.video.working_size import resize_frame
 
@@ -32,8 +32,19 @@ class Decoded(NamedTuple):
     begins_shot: bool = False
 
 
-def decode(source: FrameSource, job: Job, clock: StageClock) -> Iterator[Decoded]:
+_UNSEEN = np.empty((0, 0, 3), np.uint8)
+
+
+def decode(
+    source: FrameSource, job: Job, clock: StageClock, *, seen_from: int = 0
+) -> Iterator[Decoded]:
     """Yield a run's frames and what the model sees of them.
+
+    Args:
+        source: The video.
+        job: The run.
+        clock: Charged with the stages.
+        seen_from: Frames before this one do not reach the model: most have no ``pixels``.
 
     Raises:
         InputError: The input cannot be read on; with ``strict``, it is damaged.
@@ -50,6 +61,9 @@ def decode(source: FrameSource, job: Job, clock: StageClock) -> Iterator[Decoded
             )
         if frame is None or frame.index not in job.frames:
             return
+        if frame.index < seen_from - HISTORY:
+            yield Decoded(frame, _UNSEEN)
+            continue
         with clock("resize"):
             pixels = resize_frame(frame.rgb, job.plan.working_size)
         with clock("cuts"):

@@ -234,7 +234,7 @@ def _segment(source: FrameSource, job: Job, saved: SavedRun, on_frames: OnFrames
     depth = queue_length(job.settings.inference.interval, _frame_bytes(job))
     with (
         BackgroundWriter({**writers, "journal": journal}, depth, clock) as out,
-        prefetch(decode(source, job, clock), depth) as read_ahead,
+        prefetch(decode(source, job, clock, seen_from=start), depth) as read_ahead,
     ):
         unreadable: list[InputError] = []
         decoded = read_ahead if job.settings.strict else until_unreadable(read_ahead, unreadable)

@@ -24,6 +24,9 @@ every second or third frame alone, one of 5,125 pairs of frames is taken for a c
 RECENT = 5
 """Differences that are looked back on."""
 
+HISTORY = RECENT + 1
+"""Frames before one that decide whether it begins a shot."""
+
 RESTLESS = 10.0
 """The difference that is taken for the usual one before there is any."""
 

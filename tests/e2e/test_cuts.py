@@ -14,6 +14,7 @@ from model.config import InferenceConfig
 from model.inference.segmenter import ClipSegmenter
 from model.types import Clip, ClipPrediction
 from pcvos_cli.run.output_folder import STATE
+from pcvos_cli.video.cuts import HISTORY, CutDetector
 from tests.support.cli import pcvos, read_labels, write_mask
 
 pytestmark = pytest.mark.timeout(240)
@@ -112,9 +113,14 @@ def test_backward_finds_them_too(edited: Path, mask: Path, tmp_path: Path) -> No
     assert present == [i not in FOREIGN for i in range(FRAMES)]
 
 
-@pytest.mark.parametrize("clips", [2, 3, 4])
+@pytest.mark.parametrize(("clips", "start"), [(2, 4), (3, BEFORE), (4, BEFORE + 1)])
 def test_a_resumed_run_knows_the_shot_it_is_in(
-    clips: int, edited: Path, mask: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clips: int,
+    start: int,
+    edited: Path,
+    mask: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     segment(edited, [str(mask)], tmp_path / "whole", "--interval", "3")
     done = 0
@@ -132,7 +138,17 @@ def test_a_resumed_run_knows_the_shot_it_is_in(
         words = ("segment", edited, "--mask", mask, "-o", tmp_path / "out", "--interval", "3")
         assert pcvos(*words, "--format", "png").exit_code == 130
     assert (tmp_path / "out" / STATE).is_dir()
+    compared = 0
+
+    def counted(self: CutDetector, rgb: NDArray[np.uint8]) -> bool:
+        nonlocal compared
+        compared += 1
+        return compare(self, rgb)
+
+    compare = CutDetector.__call__
+    monkeypatch.setattr(CutDetector, "__call__", counted)
     segment(edited, [str(mask)], tmp_path / "out", "--interval", "3", "--resume")
+    assert compared == FRAMES - max(0, start - HISTORY)  # Not the frames that it has already.
     for one, two in zip(masks_of(tmp_path / "out"), masks_of(tmp_path / "whole"), strict=True):
         assert np.array_equal(one, two)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pcvos_cli.video.cuts import CutDetector
+from pcvos_cli.video.cuts import HISTORY, CutDetector
 
 
 def shot(seed: int, frames: int, *, step: int = 6, size: tuple[int, int] = (96, 160)) -> list:
@@ -55,3 +55,12 @@ def test_a_flash_is_two_cuts() -> None:
 def test_a_slow_change_of_light_is_no_cut() -> None:
     frame = shot(0, 1)[0].astype(float)
     assert cuts([(frame * (1 - i / 20)).astype(np.uint8) for i in range(20)]) == []
+
+
+def test_only_so_many_frames_before_decide() -> None:
+    frames = [*shot(0, 9, step=4), *shot(1, 3), *shot(2, 9, step=9), *shot(3, 4)]
+    found = cuts(frames)
+    assert found
+    for start in range(HISTORY, len(frames)):
+        later = [start - HISTORY + place for place in cuts(frames[start - HISTORY :])]
+        assert [i for i in later if i >= start] == [i for i in found if i >= start]
