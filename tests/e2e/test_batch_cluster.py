@@ -25,8 +25,9 @@ from tests.support.batch import (
     wait_until,
     write_twelve,
 )
-from tests.support.cli import pcvos
+from tests.support.cli import pcvos, write_mask
 from tests.support.ray_cluster import TwoNodes, two_nodes
+from tests.support.videos import pictures, write_video
 
 pytestmark = [
     pytest.mark.timeout(500),
@@ -146,6 +147,24 @@ def test_tasks_say_how_far_they_are_and_outlive_their_worker_and_their_node(
         )
         assert all(end.fault is None for end in left.values())
         assert len({end.value for end in left.values()} - {0}) >= 1
+
+
+def test_local_starts_a_cluster_of_its_own_and_ends_it(lite_weights: Path, tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    write_video(videos / "one.mp4", pictures(4))
+    write_mask(videos / "one.png")
+    out = tmp_path / "out"
+    # In a process of its own: Ray keeps to one cluster a process, and this one has its own.
+    driver = start("batch", videos, "-o", out, "--ray", "local", *options_for(lite_weights))
+    _, said = driver.communicate(timeout=300)
+    assert driver.returncode == 0, said
+    single = pcvos(
+        *("segment", videos / "one.mp4", "-m", videos / "one.png", "-o", tmp_path / "single"),
+        *options_for(lite_weights),
+    )
+    assert single.exit_code == 0, single.stderr
+    assert files(out / "one") == files(tmp_path / "single")
 
 
 def test_without_ray_or_without_a_cluster_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
