@@ -26,8 +26,8 @@ COUNTS = 0.4
 
 MIRRORED = 0.5
 _TURN = 10.0
-_SCALE = (0.6, 1.3)
-_SPREAD = (0.35, 1.1)
+_SCALE = (0.5, 1.3)
+_NEAREST, _FARTHEST = 0.35, 1.1
 _MIN_LEFT = 0.4
 _EDGE = 0.7
 
@@ -50,8 +50,8 @@ def add_companion(
     frames = sample.frames.numpy().transpose(0, 2, 3, 1)
     labels = sample.labels.numpy()
     cast, outline = _cut(donor, rng)
-    views = _views(labels, outline, rng)
     in_front = bool(rng.random() < IN_FRONT)
+    views = _views(labels, outline, rng, hidden=not in_front)
     number = sample.object_count + 1
     counts = sample.object_count < max_objects and rng.random() < COUNTS
     pixels, marked = [], []
@@ -96,22 +96,29 @@ def _cut(
 
 
 def _views(
-    labels: NDArray[np.uint8], outline: list[NDArray[np.uint8]], rng: np.random.Generator
+    labels: NDArray[np.uint8],
+    outline: list[NDArray[np.uint8]],
+    rng: np.random.Generator,
+    *,
+    hidden: bool,
 ) -> list[Floats]:
     """Return T times ``(2, 3)``: from the donor's pixels to the sample's.
 
     The companion starts beside an object, a share of the two sizes away, and drifts to a
-    place beside where the object ends.
+    place beside where the object ends. One that may be ``hidden`` may start behind the object
+    and come out: what looks like the object and was never seen is where it is taken for a part.
     """
     shown = [frame for frame in outline if frame.any()]
     home = _centre(shown[0]) if shown else (0.0, 0.0)
     reach = _extent(labels[0] > 0) + (_extent(shown[0] > 0) if shown else 0.0)
     places = []
+    nearest = 0.0 if hidden else _NEAREST
     for label in (labels[0], labels[-1] if labels[-1].any() else labels[0]):
         x, y = _centre(label)
         angle = rng.uniform(0, 2 * math.pi)
         # Wider than high: things stand beside one another more than on top.
-        away = reach * rng.uniform(*_SPREAD)
+        away = reach * rng.uniform(nearest, _FARTHEST)
+        nearest = _NEAREST
         places.append((x + away * math.cos(angle), y + 0.6 * away * math.sin(angle)))
     turned = affine(
         scale=float(rng.uniform(*_SCALE)),
