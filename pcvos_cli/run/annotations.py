@@ -5,7 +5,8 @@ from pathlib import Path
 from model.errors import MaskError
 from pcvos_cli.labels.sources import open_labels
 from pcvos_cli.masks.label_files import label_values
-from pcvos_cli.masks.reference import LoadedMask, fitted
+from pcvos_cli.masks.reference import LoadedMask
+from pcvos_cli.masks.unusual import fitted
 from pcvos_cli.run.references import match_names
 from pcvos_cli.video.source import FrameSource
 
