@@ -13,9 +13,6 @@ from pcvos_cli.masks.tags import track_tags
 AAC_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000})
 """Samples a second that AAC can have, and players play."""
 
-MP4_AUDIO = frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"})
-"""Codecs of audio that players know in MP4; the muxer takes more, PCM and Vorbis among them."""
-
 ENCODER_NAMES = {"aac": "AAC", "libopus": "Opus"}
 
 
@@ -23,7 +20,7 @@ class AudioTracks:
     """The source's audio, copied packet by packet as the video advances.
 
     Args:
-        source: The source, opened for this alone; ``None`` where there is none.
+        source: The source, opened for this alone.
         out: The file that is written.
         notes: Remarks for the user are added here.
         encoder: Of audio that the container cannot hold as it is.
@@ -38,7 +35,7 @@ class AudioTracks:
 
     def __init__(
         self,
-        source: InputContainer | None,
+        source: InputContainer,
         out: OutputContainer,
         notes: list[str],
         *,
@@ -55,7 +52,7 @@ class AudioTracks:
         self.delay = Fraction(0)
         self._tracks: dict[int, Any] = {}
         self._encoded: dict[int, Any] = {}
-        streams = [] if source is None else list(source.streams.audio)
+        streams: list[Any] = list(source.streams.audio)
         for stream in streams:
             self._add(stream)
         for stream in subtitles:
@@ -65,7 +62,7 @@ class AudioTracks:
             if stream.index in self._tracks:
                 self._tracks[stream.index].metadata.update(track_tags(stream.metadata))
         self._packets: Iterator[Any] = iter(())
-        if source is not None and self._tracks:
+        if self._tracks:
             self._packets = source.demux([streams[i] for i in range(len(streams))])
         self._held: Any = None
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 
 from model.errors import OutputError
 from pcvos_cli.files import make_directory, output_errors, remove, temporary
-from pcvos_cli.masks.audio import MP4_AUDIO, AudioTracks
 from pcvos_cli.masks.drawing import draw_masks
-from pcvos_cli.masks.tags import carried_subtitles, carry_tags
 from pcvos_cli.masks.writers import FrameMasks
+
+if TYPE_CHECKING:
+    from pcvos_cli.masks.audio import AudioTracks
 
 ENCODERS: dict[str, dict[str, str]] = {
     # No B-frames: packets leave in the order of the frames, so dts equals pts.
@@ -38,6 +39,9 @@ ENCODERS: dict[str, dict[str, str]] = {
 
 ENCODER_THREADS = 4
 """Fixed, since the number of threads shapes the bytes that libx264 writes."""
+
+MP4_AUDIO = frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"})
+"""Codecs of audio that players know in MP4; the muxer takes more, PCM and Vorbis among them."""
 
 MPEG4_MAX_TICKS = 65535
 """MPEG-4 part 2 cannot count finer fractions of a second than this."""
@@ -157,21 +161,7 @@ class VideoWriter:
             )
             self._source = None if source is None else _open_source(source)
             self._stream = self._add_video(self._out)
-            subtitles: list[Any] = []
-            if self._source is not None:
-                kinds: dict[str, Any] = {"whole": whole, "kind": form.kind}
-                self._notes += carry_tags(self._source, self._out, self._stream, **kinds)
-                subtitles = carried_subtitles(self._source, self._out, self._notes, **kinds)
-            self._audio = AudioTracks(
-                self._source,
-                self._out,
-                self._notes,
-                encoder=form.audio,
-                video=form.kind,
-                container=form.container_name,
-                copied=form.copied,
-                subtitles=subtitles,
-            )
+            self._audio = None if self._source is None else self._carry(self._source, self._out)
 
     @property
     def notes(self) -> list[str]:
@@ -215,6 +205,25 @@ class VideoWriter:
             context.sample_aspect_ratio = aspect
         return stream
 
+    def _carry(self, source: InputContainer, out: OutputContainer) -> "AudioTracks":
+        """Take over the source's tags, and begin with its sound and subtitles."""
+        from pcvos_cli.masks.audio import AudioTracks
+        from pcvos_cli.masks.tags import carried_subtitles, carry_tags
+
+        form = self._form
+        kinds: dict[str, Any] = {"whole": self._whole, "kind": form.kind}
+        self._notes += carry_tags(source, out, self._stream, **kinds)
+        return AudioTracks(
+            source,
+            out,
+            self._notes,
+            encoder=form.audio,
+            video=form.kind,
+            container=form.container_name,
+            copied=form.copied,
+            subtitles=carried_subtitles(source, out, self._notes, **kinds),
+        )
+
     def _sample_aspect(self) -> Any:
         """Return width over height of the source's pixels as displayed, if not square."""
         if self._source is None or not self._source.streams.video:
@@ -234,7 +243,7 @@ class VideoWriter:
         picture = self._draw(frame)
         if self._shift is None:
             self._set_shift(frame.pts)
-            if not self._whole:
+            if self._audio is not None and not self._whole:
                 self._audio.skip_until(float(max(0, frame.pts) * self._time_base))
         picture.pts = frame.pts + (self._shift or 0)
         picture.time_base = self._time_base
@@ -264,7 +273,8 @@ class VideoWriter:
         self._shift = max(0, -first_pts)
         if self._shift:
             delay = self._shift * self._time_base
-            self._audio.delay = delay
+            if self._audio is not None:
+                self._audio.delay = delay
             self._notes.append(
                 f"{self._form.kind} starts {float(delay):g} s late: "
                 f"{self._form.container_name} cannot start before 0"
@@ -273,7 +283,8 @@ class VideoWriter:
     def _mux(self, packets: Any) -> None:
         assert self._out is not None
         for packet in packets:
-            self._audio.copy_until(float(packet.pts * packet.time_base))
+            if self._audio is not None:
+                self._audio.copy_until(float(packet.pts * packet.time_base))
             self._out.mux(packet)
 
     def close(self) -> None:
@@ -286,8 +297,9 @@ class VideoWriter:
             return
         with self._failing_whole():
             self._mux(self._stream.encode(None))
-            self._audio.copy_until(self._end)
-            self._audio.close()
+            if self._audio is not None:
+                self._audio.copy_until(self._end)
+                self._audio.close()
             out, self._out = self._out, None
             out.close()
             self._partial.replace(self._path)
