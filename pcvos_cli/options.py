@@ -5,10 +5,10 @@ line and a Python call cannot drift apart.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -182,6 +182,26 @@ def parse_number(text: str, option: str, no_limit: str = ALL) -> int | None:
             f"{text!r}: give a number above 0 or {no_limit!r}", param_hint=option
         )
     return int(text)
+
+
+def inference_of(values: Mapping[str, Any]) -> InferenceConfig:
+    """Return the settings of the method that a command's options mean.
+
+    Args:
+        values: By the names of its parameters; others are not looked at.
+
+    Raises:
+        BadParameter: The text of an option cannot be read.
+        ConfigError: A value means nothing.
+    """
+    names = ("interval", "progressive_interval", "drop_strays", "decode_provisional", "cuts")
+    return InferenceConfig(
+        top_k=parse_number(values["top_k"], "--top-k"),
+        max_memory_frames=parse_number(values["max_memory_frames"], "--max-memory-frames"),
+        progressive=not values["no_progressive"],
+        refinement=not values["no_refinement"],
+        **{name: values[name] for name in names if name in values},
+    )
 
 
 def parse_fps(text: str) -> Fraction:

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from model.config import InferenceConfig
 from model.errors import ConfigError
 from pcvos_cli import console, options
 from pcvos_cli.options import INFERENCE, SETTINGS
@@ -145,16 +144,7 @@ def evaluate(
     if predictions is not None and output is not None:
         raise ConfigError("--output is for segmenting first, but PREDICTIONS are given")
     settings = SegmentSettings(
-        inference=InferenceConfig(
-            interval=interval,
-            top_k=options.parse_number(top_k, "--top-k"),
-            progressive=not no_progressive,
-            progressive_interval=progressive_interval,
-            refinement=not no_refinement,
-            max_memory_frames=options.parse_number(max_memory_frames, "--max-memory-frames"),
-            drop_strays=drop_strays,
-            decode_provisional=decode_provisional,
-        ),
+        inference=options.inference_of(locals()),
         size=options.parse_number(size, "--size", options.NATIVE),
         weights=weights,
         model=model,

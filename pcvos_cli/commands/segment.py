@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from model.config import InferenceConfig
 from pcvos_cli import console, options
 from pcvos_cli.options import INFERENCE, SETTINGS
 from pcvos_cli.run.settings import FORMATS, SegmentSettings
@@ -217,51 +217,18 @@ def settings_of(values: Mapping[str, Any]) -> SegmentSettings:
         ConfigError: A value means nothing.
     """
     behind = values["background"]
-    return SegmentSettings(
-        inference=InferenceConfig(
-            interval=values["interval"],
-            top_k=options.parse_number(values["top_k"], "--top-k"),
-            progressive=not values["no_progressive"],
-            progressive_interval=values["progressive_interval"],
-            refinement=not values["no_refinement"],
-            max_memory_frames=options.parse_number(
-                values["max_memory_frames"], "--max-memory-frames"
-            ),
-            drop_strays=values["drop_strays"],
-            decode_provisional=values["decode_provisional"],
-            cuts=values["cuts"],
-        ),
-        size=options.parse_number(values["size"], "--size", options.NATIVE),
-        formats=options.parse_formats(
-            [*(values["formats"] or SETTINGS.formats), *(["composite"] if behind else [])]
-        ),
-        background=behind,
-        categories=options.parse_categories(values["category"] or []),
-        end_objects=options.parse_end_objects(values["end_object"] or [], values["until"] or []),
-        fps=options.parse_fps(values["fps"]),
-        value_range=options.parse_range(values.get("value_range")),
-        **{
-            name: values[name]
-            for name in (
-                "weights",
-                "model",
-                "device",
-                "engine",
-                "threads",
-                "resume",
-                "overwrite",
-                "resize_mask",
-                "start",
-                "end",
-                "backward",
-                "amp",
-                "strict",
-                "feather",
-                "choke",
-                "channel",
-            )
-        },
-    )
+    formats = [*(values["formats"] or SETTINGS.formats), *(["composite"] if behind else [])]
+    read = {
+        "inference": options.inference_of(values),
+        "size": options.parse_number(values["size"], "--size", options.NATIVE),
+        "formats": options.parse_formats(formats),
+        "categories": options.parse_categories(values["category"] or []),
+        "end_objects": options.parse_end_objects(values["end_object"] or [], values["until"] or []),
+        "fps": options.parse_fps(values["fps"]),
+        "value_range": options.parse_range(values.get("value_range")),
+    }
+    same = {f.name: values[f.name] for f in fields(SegmentSettings) if f.name in values}
+    return SegmentSettings(**{**same, **read})
 
 
 def _reference_masks(
