@@ -1,14 +1,104 @@
-"""Reference masks out of what labelling tools write: ``--mask instances.json`` and its like."""
+"""Reference masks that are not one image a frame.
 
+Folders of masks named by frame, masks of an object each, and what labelling tools write:
+``--mask instances.json`` and its like.
+"""
+
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from model.errors import MaskError
-from pcvos_cli.labels.sources import open_labels
+import numpy as np
+
+from model.errors import InputError, MaskError
 from pcvos_cli.masks.label_files import label_values
 from pcvos_cli.masks.reference import LoadedMask
 from pcvos_cli.masks.unusual import fitted
-from pcvos_cli.run.references import match_names
+from pcvos_cli.run.references import naming, no_frame
+from pcvos_cli.video.folder import image_files
 from pcvos_cli.video.source import FrameSource
+
+
+def mask_folder(path: Path, source: FrameSource) -> list[tuple[int, Path]]:
+    """Return the masks of a folder with the index of each one's frame.
+
+    Raises:
+        InputError: It holds none.
+        MaskError: A name is not a frame.
+    """
+    files = image_files(path)
+    if not files:
+        raise InputError(f"{path}: the folder holds no masks", hint=naming(source))
+    indices = match_names([file.stem for file in files], source, [str(file) for file in files])
+    return list(zip(indices, files, strict=True))
+
+
+def match_names(names: Sequence[str], source: FrameSource, places: Sequence[str]) -> list[int]:
+    """Match frames by output name, or, where none fits, by the last number in each name.
+
+    Args:
+        names: Of masks, without endings.
+        source: Whose frames they are.
+        places: Where each name comes from, for messages.
+
+    Raises:
+        MaskError: A name is not a frame, or its number is not sure to mean one.
+    """
+    found = [source.frame_index(name) for name in names]
+    known = [index for index in found if index is not None]
+    if not known:
+        known = _by_number(names, source)
+    if len(known) < len(names):
+        place = found.index(None)
+        raise MaskError(f"{places[place]}: {no_frame(names[place], source)}", hint=naming(source))
+    return known
+
+
+def _by_number(names: Sequence[str], source: FrameSource) -> list[int]:
+    """Return the frames that the names' last numbers mean; none if that is not sure."""
+
+    def numbers(texts: Sequence[str]) -> list[int] | None:
+        found = [re.findall(r"[0-9]+", text) for text in texts]
+        last = [int(digits[-1]) for digits in found if digits]
+        return last if len(last) == len(set(last)) == len(texts) else None
+
+    wanted = numbers(names)
+    if wanted is None or len({re.sub(r"[0-9]+$", "", name) for name in names}) > 1:
+        return []
+    if not source.info.is_folder:
+        count = source.info.frame_count
+        return wanted if count is None or max(wanted) < count else []
+    own = numbers([file.stem for file in image_files(source.info.path)])
+    places = {} if own is None else {number: place for place, number in enumerate(own)}
+    return [places[number] for number in wanted] if set(wanted) <= set(places) else []
+
+
+def together(masks: list[LoadedMask]) -> LoadedMask:
+    """Put the masks of several objects of one frame together.
+
+    Raises:
+        MaskError: One of them has other values than one object's.
+    """
+    for mask in masks:
+        if mask.object_ids != (1,):
+            raise MaskError(
+                f"{mask.path}: frame {mask.frame_index} has several masks, and this one has "
+                f"object {', '.join(map(str, mask.object_ids))}",
+                hint="give one mask a frame with all objects, or a black and white one an object",
+            )
+    folders = [mask.path.parent.name for mask in masks]
+    ids = list(range(1, len(masks) + 1))
+    if len(set(folders)) == len(masks) and all(n.isascii() and n.isdigit() for n in folders):
+        shift = min(map(int, folders)) == 0
+        ids = [int(name) + shift for name in folders]
+    labels = np.zeros_like(masks[0].labels)
+    for object_id, mask in zip(ids, masks, strict=True):
+        labels[mask.labels > 0] = object_id
+    listed = ", ".join(
+        f"{mask.path} is object {object_id}" for object_id, mask in zip(ids, masks, strict=True)
+    )
+    notes = [note for mask in masks for note in mask.notes] + [listed]
+    return LoadedMask(masks[0].path, masks[0].frame_index, labels, tuple(sorted(ids)), notes)
 
 
 def load_annotations(
@@ -27,6 +117,8 @@ def load_annotations(
         InputError: It cannot be read.
         MaskError: It has no object, does not fit the video, or names no frame of it.
     """
+    from pcvos_cli.labels.sources import open_labels
+
     labels = open_labels(path)
     found = [
         (name, ids.copy(), label_values(ids))

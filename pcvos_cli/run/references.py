@@ -1,6 +1,5 @@
 """The values of ``--mask``: which file states which frame."""
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -58,7 +57,11 @@ def load_references(
             )
             for path in paths
         ]
-        loaded.append(masks[0] if len(masks) == 1 else _together(masks))
+        if len(masks) > 1:
+            from pcvos_cli.run.annotations import together
+
+            masks = [together(masks)]
+        loaded += masks
     return _each_frame_once(loaded)
 
 
@@ -94,34 +97,6 @@ def _is_mots(path: Path) -> bool:
     except (OSError, SyntaxError, ValueError):
         return False  # The reader of masks says what is wrong.
     return bool(values[-1] >= MOTS_BASE and (values[values > 0] >= MOTS_BASE).all())
-
-
-def _together(masks: list[LoadedMask]) -> LoadedMask:
-    """Put the masks of several objects of one frame together.
-
-    Raises:
-        MaskError: One of them has other values than one object's.
-    """
-    for mask in masks:
-        if mask.object_ids != (1,):
-            raise MaskError(
-                f"{mask.path}: frame {mask.frame_index} has several masks, and this one has "
-                f"object {', '.join(map(str, mask.object_ids))}",
-                hint="give one mask a frame with all objects, or a black and white one an object",
-            )
-    folders = [mask.path.parent.name for mask in masks]
-    ids = list(range(1, len(masks) + 1))
-    if len(set(folders)) == len(masks) and all(n.isascii() and n.isdigit() for n in folders):
-        shift = min(map(int, folders)) == 0
-        ids = [int(name) + shift for name in folders]
-    labels = np.zeros_like(masks[0].labels)
-    for object_id, mask in zip(ids, masks, strict=True):
-        labels[mask.labels > 0] = object_id
-    listed = ", ".join(
-        f"{mask.path} is object {object_id}" for object_id, mask in zip(ids, masks, strict=True)
-    )
-    notes = [note for mask in masks for note in mask.notes] + [listed]
-    return LoadedMask(masks[0].path, masks[0].frame_index, labels, tuple(sorted(ids)), notes)
 
 
 def _each_frame_once(masks: list[LoadedMask]) -> list[LoadedMask]:
@@ -198,7 +173,9 @@ def parse_mask_options(
 def _one(value: str, source: FrameSource, first: int) -> Iterable[tuple[int, Path]]:
     path = Path(value)
     if path.is_dir():
-        return _folder(path, source)
+        from pcvos_cli.run.annotations import mask_folder
+
+        return mask_folder(path, source)
     if path.exists():
         return [(first, path)]
     unknown: str | None = None
@@ -210,7 +187,7 @@ def _one(value: str, source: FrameSource, first: int) -> Iterable[tuple[int, Pat
                 return [(frame_index, file)]
             unknown = unknown or name
     if unknown is not None:
-        raise MaskError(f"--mask {value}: {_no_frame(unknown, source)}", hint=_naming(source))
+        raise MaskError(f"--mask {value}: {no_frame(unknown, source)}", hint=naming(source))
     name, equals, rest = value.partition("=")
     missing = rest if equals and source.frame_index(name) is not None else value
     raise InputError(
@@ -220,59 +197,13 @@ def _one(value: str, source: FrameSource, first: int) -> Iterable[tuple[int, Pat
     )
 
 
-def _folder(path: Path, source: FrameSource) -> list[tuple[int, Path]]:
-    files = image_files(path)
-    if not files:
-        raise InputError(f"{path}: the folder holds no masks", hint=_naming(source))
-    indices = match_names([file.stem for file in files], source, [str(file) for file in files])
-    return list(zip(indices, files, strict=True))
-
-
-def match_names(names: Sequence[str], source: FrameSource, places: Sequence[str]) -> list[int]:
-    """Match frames by output name, or, where none fits, by the last number in each name.
-
-    Args:
-        names: Of masks, without endings.
-        source: Whose frames they are.
-        places: Where each name comes from, for messages.
-
-    Raises:
-        MaskError: A name is not a frame, or its number is not sure to mean one.
-    """
-    found = [source.frame_index(name) for name in names]
-    known = [index for index in found if index is not None]
-    if not known:
-        known = _by_number(names, source)
-    if len(known) < len(names):
-        place = found.index(None)
-        raise MaskError(f"{places[place]}: {_no_frame(names[place], source)}", hint=_naming(source))
-    return known
-
-
-def _by_number(names: Sequence[str], source: FrameSource) -> list[int]:
-    """Return the frames that the names' last numbers mean; none if that is not sure."""
-
-    def numbers(texts: Sequence[str]) -> list[int] | None:
-        found = [re.findall(r"[0-9]+", text) for text in texts]
-        last = [int(digits[-1]) for digits in found if digits]
-        return last if len(last) == len(set(last)) == len(texts) else None
-
-    wanted = numbers(names)
-    if wanted is None or len({re.sub(r"[0-9]+$", "", name) for name in names}) > 1:
-        return []
-    if not source.info.is_folder:
-        count = source.info.frame_count
-        return wanted if count is None or max(wanted) < count else []
-    own = numbers([file.stem for file in image_files(source.info.path)])
-    places = {} if own is None else {number: place for place, number in enumerate(own)}
-    return [places[number] for number in wanted] if set(wanted) <= set(places) else []
-
-
-def _no_frame(name: str, source: FrameSource) -> str:
+def no_frame(name: str, source: FrameSource) -> str:
+    """Say that a source has no frame of this output name."""
     return f"{source.info.path} has no frame named {name!r}"
 
 
-def _naming(source: FrameSource) -> str:
+def naming(source: FrameSource) -> str:
+    """Say how the masks of a source are named."""
     if source.info.is_folder:
         return "a mask is named after its image, without the ending"
     return "frames of a video are named by their index from 0 on: 00000, 00001, ..."
