@@ -131,15 +131,14 @@ class ObjectBlock(nn.Module):
 
     Args:
         width: Channels.
-        expansion: Hidden over outer width.
     """
 
-    def __init__(self, width: int, *, expansion: int = 3) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.around = nn.Conv2d(width, width, CONTEXT_KERNEL, padding="same", groups=width)
-        self.widen = nn.Conv2d(width, expansion * width, 1)
-        self.summary = nn.Conv2d(width, expansion * width, 1, bias=False)
-        self.narrow = ZeroConv2d(expansion * width, width, 1)
+        self.widen = nn.Conv2d(width, 3 * width, 1)
+        self.summary = nn.Conv2d(width, 3 * width, 1, bias=False)
+        self.narrow = ZeroConv2d(3 * width, width, 1)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Add to ``(B, width, h, w)``, given the object's soft mask ``(B, 1, h, w)``."""

@@ -107,13 +107,12 @@ class CBAM(nn.Module):
 
     Args:
         width: Channels.
-        reduction: Channels over the width of the channel gate's hidden layer.
     """
 
-    def __init__(self, width: int, *, reduction: int = 16) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.channel_gate = nn.Sequential(
-            nn.Linear(width, width // reduction), nn.ReLU(), nn.Linear(width // reduction, width)
+            nn.Linear(width, width // 16), nn.ReLU(), nn.Linear(width // 16, width)
         )
         self.spatial_gate = nn.Conv2d(2, 1, 7, padding=3)
 

@@ -19,7 +19,7 @@ from model.network.efficientnet import EfficientNetLite0Trunk
 
 
 def extended(
-    checkpoint: Checkpoint, config: PCVOSConfig, trunk_state: Mapping[str, Tensor], *, seed: int = 0
+    checkpoint: Checkpoint, config: PCVOSConfig, trunk_state: Mapping[str, Tensor]
 ) -> Checkpoint:
     """Return weights of a larger shape that give what a checkpoint gives.
 
@@ -27,14 +27,13 @@ def extended(
         checkpoint: Weights that may lack the context.
         config: The larger shape, with a context; its parts start at zero.
         trunk_state: As ``training_free`` takes it; fills the trunk's stages that they lack.
-        seed: Of the new parts.
 
     Raises:
         WeightsError: If the weights hold something that the larger shape has no place for, or
             lack something besides what it adds.
     """
     needed = build_pcvos(replace(config, context=None)).state_dict().keys()
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     model = build_pcvos(config)
     trunk = model.key_encoder.trunk
     if isinstance(trunk, EfficientNetLite0Trunk):
@@ -53,11 +52,7 @@ def extended(
 
 @torch.inference_mode()
 def training_free(
-    config: PCVOSConfig,
-    trunk_state: Mapping[str, Tensor],
-    frames: Iterable[Tensor],
-    *,
-    seed: int = 0,
+    config: PCVOSConfig, trunk_state: Mapping[str, Tensor], frames: Iterable[Tensor]
 ) -> Checkpoint:
     """Make training-free weights.
 
@@ -66,7 +61,6 @@ def training_free(
         trunk_state: ImageNet classifier weights of EfficientNet-Lite0, tensor by tensor in
             the order of timm's ``tf_efficientnet_lite0`` (names may differ).
         frames: ``(B, 3, H, W)`` normalised pictures from which key components are taken.
-        seed: Of the layers that training has still to fill with meaning.
 
     Returns:
         Weights in our names.
@@ -74,7 +68,7 @@ def training_free(
     Raises:
         WeightsError: If the trunk's tensors do not fit.
     """
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     model = build_pcvos(config)
     trunk = model.key_encoder.trunk
     if not isinstance(trunk, EfficientNetLite0Trunk) or not config.mask_readout:

@@ -15,7 +15,7 @@ LEAST_LOG = -1e-12
 """Closest to 0 that the background's log probability comes before its odds are taken."""
 
 
-def aggregated_log_probs(logits: Tensor, *, dim: int) -> Tensor:
+def aggregated_log_probs(logits: Tensor) -> Tensor:
     """Aggregate as ``soft_aggregate``, from logits to log probabilities, for training.
 
     Here a pixel that is confidently wrong keeps its gradient, which the margins of
@@ -23,19 +23,18 @@ def aggregated_log_probs(logits: Tensor, *, dim: int) -> Tensor:
     odds to sum to 1 is a softmax of logits.
 
     Args:
-        logits: ``(..., K, ...)`` float32, objects along ``dim``.
-        dim: The axis of the objects.
+        logits: ``(B, K, ...)`` float32.
 
     Returns:
-        ``(..., K + 1, ...)`` log probabilities, channel 0 is the background.
+        ``(B, K + 1, ...)`` log probabilities, channel 0 is the background.
     """
-    if logits.shape[dim] == 1:
+    if logits.shape[1] == 1:
         background = -logits  # log(1 - p) - log(p)
     else:
-        log_background = functional.logsigmoid(-logits).sum(dim, keepdim=True)
+        log_background = functional.logsigmoid(-logits).sum(1, keepdim=True)
         log_background = log_background.clamp(max=LEAST_LOG)
         background = log_background - torch.log(-torch.expm1(log_background))
-    return torch.log_softmax(torch.cat((background, logits), dim), dim)
+    return torch.log_softmax(torch.cat((background, logits), 1), 1)
 
 
 def bootstrapped_cross_entropy(log_probs: Tensor, labels: Tensor, *, share: float) -> Tensor:
@@ -78,19 +77,18 @@ def dice_loss(probs: Tensor, truth: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def batch_iou(log_probs: Tensor, labels: Tensor, *, stride: int = 4) -> Tensor:
-    """Return the intersection over union on every ``stride``-th pixel, a figure to watch.
+def batch_iou(log_probs: Tensor, labels: Tensor) -> Tensor:
+    """Return the intersection over union on every fourth pixel, a figure to watch.
 
     Args:
         log_probs: ``(B, K + 1, T, H, W)``.
         labels: ``(B, T, H, W)``.
-        stride: Step between the pixels looked at.
 
     Returns:
         ``(B,)``, the mean over objects and frames; absent and not predicted counts 1.
     """
-    predicted = log_probs[..., ::stride, ::stride].argmax(1)
-    truth = labels[..., ::stride, ::stride]
+    predicted = log_probs[..., ::4, ::4].argmax(1)
+    truth = labels[..., ::4, ::4]
     ids = torch.arange(1, log_probs.shape[1], device=labels.device).view(-1, 1, 1, 1, 1)
     a, b = predicted[None] == ids, truth[None] == ids  # (K, B, T, h, w)
     shared = (a & b).sum((-2, -1)).float()

@@ -15,21 +15,20 @@ COLOURS = np.array(
 )
 
 
-def draw_batch(batch: TrainingBatch, predicted: Tensor, *, samples: int = 4) -> NDArray[np.uint8]:
-    """Draw samples one below the other: a row of truths, a row of predictions.
+def draw_batch(batch: TrainingBatch, predicted: Tensor) -> NDArray[np.uint8]:
+    """Draw up to four samples one below the other: a row of truths, a row of predictions.
 
     Args:
         batch: Frames and truth.
         predicted: ``(B, T', H, W)`` of the last frames; the masks of those before are given.
-        samples: At most this many.
 
     Returns:
-        ``(2 * samples * H, T * W, 3)`` uint8 RGB.
+        ``(2 * B * H, T * W, 3)`` uint8 RGB.
     """
     mean = torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
     std = torch.tensor(IMAGENET_STD).view(3, 1, 1)
     rows = []
-    for b in range(min(samples, len(batch))):
+    for b in range(min(4, len(batch))):
         rgb = batch.frames[b].cpu() * std + mean
         pixels = (rgb.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
         truth = batch.labels[b].cpu().numpy()

@@ -88,7 +88,7 @@ class PromptTrainer(nn.Module):
         with self.clock("decoder"):
             logits = self._upsampled(image, boxes, clicks, previous)
         with self.clock("loss"):
-            log_probs = aggregated_log_probs(logits.float()[:, :, None], dim=1)
+            log_probs = aggregated_log_probs(logits.float()[:, :, None])
             now = labels.long()
             entropy = bootstrapped_cross_entropy(log_probs, now, share=hard_share)
             dice = dice_loss(log_probs[:, 1:].exp(), now[:, None].float())

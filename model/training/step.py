@@ -191,7 +191,7 @@ class ClipTrainer(nn.Module):
                     clock=self.clock,
                 )
                 with self.clock("loss"):
-                    log_probs = aggregated_log_probs(logits.float(), dim=1)
+                    log_probs = aggregated_log_probs(logits.float())
                     object_probs = log_probs[:, 1:].exp()
                     if keep_labels:
                         predicted.append(log_probs.detach().argmax(1).to(torch.uint8))

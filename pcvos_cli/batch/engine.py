@@ -164,10 +164,13 @@ class Engine(Protocol):
         ...
 
 
+_PATIENCE_SECONDS = 0.5
+
+
 def run_tasks(
-    engine: Engine, function: Function, arguments: Iterable[Any], *, patience: float = 0.5
+    engine: Engine, function: Function, arguments: Iterable[Any]
 ) -> Iterator[Event | None]:
-    """Run a function on every argument, and yield what happens, in order.
+    """Run a function on every argument, and yield what happens, in order, or now and then ``None``.
 
     Arguments are taken one by one as workers become free, so there may be any number.
 
@@ -175,7 +178,6 @@ def run_tasks(
         engine: The workers; the caller closes it.
         function: What each runs.
         arguments: A task's number is its place here.
-        patience: Seconds after which ``None`` is yielded, where nothing happens.
     """
     waiting = enumerate(arguments)
     in_flight, more = 0, True
@@ -189,7 +191,7 @@ def run_tasks(
             in_flight += 1
         if not in_flight:
             return
-        events = engine.poll(patience)
+        events = engine.poll(_PATIENCE_SECONDS)
         for event in events:
             in_flight -= isinstance(event, Ended)
             yield event

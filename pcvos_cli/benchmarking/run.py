@@ -12,9 +12,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from model.errors import MissingPackage, OutputError
+from model.config import PRESETS
+from model.errors import ConfigError, MissingPackage, OutputError
 from pcvos_cli import console
 from pcvos_cli.files import make_directory
+from pcvos_cli.weights_store import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from pcvos_cli.benchmarking.ablation_tables import AblationCell
@@ -178,14 +180,35 @@ def report_ablation(
 
 @contextmanager
 def _weights(settings: "BenchmarkSettings", *, untrained: bool) -> "Iterator[BenchmarkSettings]":
-    """Give the settings with random weights in place of their own, where that is asked for."""
+    """Give the settings with random weights in place of their own, where that is asked for.
+
+    What the network computes costs the same with all weights. Its masks are noise, which
+    takes longer to write than masks usually do.
+
+    Raises:
+        ConfigError: There is no such preset.
+        OutputError: There is no room for temporary files.
+    """
     if not untrained:
         yield settings
         return
-    from pcvos_cli.benchmarking.untrained import untrained_weights
+    import torch
 
-    with untrained_weights(settings.segment.model) as weights:
-        yield replace(settings, segment=replace(settings.segment, weights=weights))
+    from model.build import build_pcvos
+    from model.checkpoint import save_checkpoint
+
+    name = settings.segment.model or DEFAULT_MODEL
+    if name not in PRESETS:
+        raise ConfigError(
+            f"--model {name}: no such model", hint=f"choose one of {', '.join(PRESETS)}"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build_pcvos(PRESETS[name])
+    with TemporaryDirectory(prefix="pcvos-benchmark-") as folder:
+        path = Path(folder) / f"untrained-{name}.safetensors"
+        save_checkpoint(path, network.config, network.state_dict(), {"source": "random values"})
+        yield replace(settings, segment=replace(settings.segment, weights=path))
 
 
 def command_line() -> str:

@@ -39,11 +39,11 @@ class AudioTracks:
         out: OutputContainer,
         notes: list[str],
         *,
-        encoder: str = "aac",
-        video: str = "overlay",
-        container: str = "MP4",
-        copied: frozenset[str] | None = None,
-        subtitles: Sequence[Any] = (),
+        encoder: str,
+        video: str,
+        container: str,
+        copied: frozenset[str] | None,
+        subtitles: Sequence[Any],
     ) -> None:
         self._out = out
         self._notes = notes

@@ -1,6 +1,8 @@
 """One training from the command line: its recipe resolved, its folder locked, its report told."""
 
+import ctypes
 import signal
+import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,6 @@ import torch
 
 from model.config import LITE_PROMPT
 from model.errors import ConfigError
-from model.training.allocation import keep_freed_memory
 from model.training.config import TrainConfig
 from model.training.distributed import joined, processes_of_environment
 from model.training.loop import fit
@@ -206,3 +207,25 @@ def _conclude(
     console.result(f"weights  {out / 'last.safetensors'}")
     if curves:
         console.result(f" curves  {curves}")
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc to reuse freed memory, which on a CPU nearly halves the time of a step.
+
+    A step allocates and frees gigabytes in blocks of megabytes. By default each of these is
+    mapped anew and the kernel clears it page by page: 3.6 s a step of pcvos-lite (batch 4,
+    5 frames of 256 x 256, one core), 2.0 s with the pages kept. The process stays at its
+    peak size, so this is for processes that train.
+
+    Returns:
+        Whether it took effect; not on macOS, Windows and musl.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    mmap_max, top_pad, trim_threshold = -4, -2, -1
+    settings = ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 256 << 20))
+    return all(mallopt(option, value) == 1 for option, value in settings)

@@ -25,7 +25,7 @@ def _logits(objects: int, seed: int = 0, scale: float = 3.0) -> Tensor:
 def test_aggregated_logs_are_those_of_soft_aggregation(objects: int) -> None:
     logits = _logits(objects)
     expected = soft_aggregate(logits.sigmoid(), dim=1)
-    actual = aggregated_log_probs(logits, dim=1).exp()
+    actual = aggregated_log_probs(logits).exp()
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-4)
 
 
@@ -36,7 +36,7 @@ def test_confidently_wrong_pixels_keep_a_finite_gradient(objects: int, magnitude
         logits = torch.full((1, objects, 1, 1, 1), sign * magnitude, requires_grad=True)
         # The truth is the opposite of what the network is sure of.
         labels = torch.full((1, 1, 1, 1), 1 if sign < 0 else 0)
-        log_probs = aggregated_log_probs(logits, dim=1)
+        log_probs = aggregated_log_probs(logits)
         loss = bootstrapped_cross_entropy(log_probs, labels, share=1.0).sum()
         (gradient,) = torch.autograd.grad(loss, logits)
         assert torch.isfinite(loss)
@@ -46,7 +46,7 @@ def test_confidently_wrong_pixels_keep_a_finite_gradient(objects: int, magnitude
 
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.15, 1e-9])
 def test_bootstrapped_cross_entropy_is_that_of_each_frames_hardest_pixels(share: float) -> None:
-    log_probs = aggregated_log_probs(_logits(2), dim=1)
+    log_probs = aggregated_log_probs(_logits(2))
     labels = torch.randint(0, 3, (2, 3, 4, 5), generator=torch.Generator().manual_seed(1))
     expected = []
     for b in range(2):
