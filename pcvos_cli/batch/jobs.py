@@ -6,7 +6,6 @@ a CSV or JSON Lines file has a row a video.
 
 import csv
 import json
-import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -160,14 +159,16 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             for row in reader:
                 if None in row:
                     raise InputError(f"{path}: line {reader.line_num} has more cells than columns")
-                yield reader.line_num, {k: v for k, v in row.items() if v not in (None, "")}
+                cells = {name: cell.strip() for name, cell in row.items() if cell is not None}
+                if any(cells.values()):  # Spreadsheets end with rows of empty cells.
+                    yield reader.line_num, {name: cell for name, cell in cells.items() if cell}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a readable CSV file ({error})") from error
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
                 if not line.strip():
                     continue
@@ -196,9 +197,9 @@ def _job(path: Path, line: int, row: dict[str, Any], options: Collection[str]) -
     if bool(masks) == bool(boxes or clicks):
         fault = Fault(f"{path}: line {line} must have a mask, or boxes and clicks", None, 2)
     return Job(
-        source=path.parent / str(row.pop(_VIDEO)),
+        source=_path(path, str(row.pop(_VIDEO))),
         masks=tuple(masks),
-        name=str(row.pop(_OUTPUT, "")).replace(os.sep, "/").rstrip("/"),
+        name=_name(str(row.pop(_OUTPUT, ""))),
         boxes=boxes,
         clicks=clicks,
         options=row,
@@ -213,13 +214,24 @@ def _values(cell: Any) -> tuple[str, ...]:
     return tuple(map(str, cell if isinstance(cell, (list, tuple)) else (cell,)))
 
 
+def _path(file: Path, text: str) -> Path:
+    """Return a path that is relative to the list's folder, also as Windows writes it."""
+    path = file.parent / text
+    turned = file.parent / text.replace("\\", "/")
+    return turned if turned.exists() and not path.exists() else path
+
+
+def _name(text: str) -> str:
+    """Return an output in the one way to write it."""
+    return PurePosixPath(text.replace("\\", "/")).as_posix() if text else ""
+
+
 def _beside(file: Path, value: str) -> str:
     """Return a value of ``--mask`` with its path relative to the list's folder."""
-    folder = file.parent
     frame, equals, rest = value.partition("=")
-    if equals and not (folder / value).exists():
-        return f"{frame}={folder / rest}"
-    return str(folder / value)
+    if equals and not (file.parent / value).exists():
+        return f"{frame}={_path(file, rest)}"
+    return str(_path(file, value))
 
 
 def _search(folder: Path, out: Path) -> list[Job]:

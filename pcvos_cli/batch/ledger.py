@@ -95,7 +95,8 @@ class Ledger:
 
     def _append(self, line: dict[str, Any]) -> None:
         with output_errors(self._path):
-            self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+            text = json.dumps(line, ensure_ascii=False)  # Names that are no text are escaped.
+            self._file.write(text.encode(errors="backslashreplace") + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
 

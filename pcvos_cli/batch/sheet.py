@@ -1,6 +1,7 @@
 """``contact.html``: the whole batch on one page, what should be looked at first at its top."""
 
 import base64
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from html import escape
@@ -50,7 +51,10 @@ def write_sheet(out: Path, rows: Sequence[dict[str, Any]]) -> None:
     Raises:
         OutputError: It cannot be written.
     """
-    with whole(out / SHEET) as partial, partial.open("w", encoding="utf-8") as page:
+    with (
+        whole(out / SHEET) as partial,
+        partial.open("w", encoding="utf-8", errors="backslashreplace") as page,
+    ):
         page.writelines(_page(out, rows))
 
 
@@ -93,7 +97,7 @@ def _row(out: Path, row: dict[str, Any], *, pictured: bool) -> str:
     elif row.get("suspicion"):
         kind, status = "odd", "look at this"
     if (out / row["job"]).is_dir():
-        name = f'<a href="{quote(row["job"])}/">{name}</a>'
+        name = f'<a href="{quote(os.fsencode(row["job"]))}/">{name}</a>'
     listed = f"<ul>{''.join(f'<li>{text}</li>' for text in remarks)}</ul>" if remarks else ""
     numbers = (
         str(row.get("frames", "")),

@@ -6,6 +6,7 @@ A job works in ``OUT/.unfinished/NAME``, with ``resume`` on, and its folder is r
 
 import contextlib
 import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -133,7 +134,7 @@ def job_key(assignment: Assignment) -> str:
             if not path.exists():  # FRAME=FILE
                 path = Path(mask.partition("=")[2])
             for file in image_files(path) if path.is_dir() else [path]:
-                digest.update(file.name.encode() + file.read_bytes())
+                digest.update(os.fsencode(file.name) + file.read_bytes())
         values = {
             **{field.name: str(getattr(settings, field.name)) for field in fields(settings)},
             "weights": _weights_digest(weights.path, weights.path.stat().st_mtime_ns),

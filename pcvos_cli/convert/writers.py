@@ -65,7 +65,10 @@ class _JournalledWriter:
         remove(self._journal_path)
 
     def _write_file(self) -> None:
-        with whole(self._path) as partial, partial.open("w", encoding="utf-8") as out:
+        with (
+            whole(self._path) as partial,
+            partial.open("w", encoding="utf-8", errors="backslashreplace") as out,
+        ):
             out.writelines(self._lines())
 
     def _lines(self) -> Iterator[str]:
@@ -215,7 +218,7 @@ class LabelmeWriter(FolderWriter):
             "imageWidth": frame.labels.shape[1],
         }
         text = json.dumps(document, ensure_ascii=False, indent=1)
-        write_whole(self._directory / f"{frame.name}.json", text.encode())
+        write_whole(self._directory / f"{frame.name}.json", text.encode(errors="backslashreplace"))
 
 
 def is_from_pcvos(path: Path) -> bool:

@@ -77,7 +77,9 @@ class MeasurementWriter:
         self._areas = {object_id: array("q") for object_id in object_ids}
         make_directory(path.parent)
         with output_errors(path):
-            self._out = temporary(path).open("w", encoding="utf-8", newline="")
+            self._out = temporary(path).open(
+                "w", encoding="utf-8", errors="backslashreplace", newline=""
+            )
             self._rows = csv.writer(self._out, lineterminator="\n")
             self._rows.writerow(COLUMNS)
 

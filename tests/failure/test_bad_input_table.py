@@ -315,6 +315,31 @@ def test_names_that_are_no_text_end_well(lite_weights: Path, tmp_path: Path) -> 
     assert json.loads((out / "masks.json").read_text())["info"]["source"] == video.name
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
+def test_names_that_are_no_text_in_a_batch_its_table_and_exports(
+    lite_weights: Path, tmp_path: Path
+) -> None:
+    name = os.fsdecode(b"f\xff")
+    frames = tmp_path / "jobs" / name
+    frames.mkdir(parents=True)
+    for index, rgb in enumerate(pictures(2)):
+        Image.fromarray(rgb).save(frames / f"{name}{index}.png")
+    (tmp_path / "jobs" / f"{name}_masks").mkdir()
+    write_mask(tmp_path / "jobs" / f"{name}_masks" / f"{name}0.png")
+    out = tmp_path / "out"
+    batch = ["batch", tmp_path / "jobs", "-o", out, "--format", "png,csv", "-w", "1"]
+    for more in ([], ["--resume"]):
+        result = pcvos(*batch, "--weights", lite_weights, *more)
+        assert result.exit_code == 0, result.stderr
+    assert "1 complete already" in result.stdout
+    assert "f\\udcff1" in (out / name / "objects.csv").read_text()
+    assert "f%FF" in (out / "contact.html").read_text()
+    assert "f\\udcff" in (out / "summary.csv").read_text()
+    for form, target in (("labelme", "labels"), ("youtube-vis", "a.json"), ("coco", "b.json")):
+        result = pcvos("convert", out / name, "--to", form, "-o", tmp_path / target)
+        assert result.exit_code == 0, result.stderr
+
+
 def _photos(folder: Path, *, orientation: int = 1) -> Path:
     folder.mkdir()
     exif = Image.Exif()

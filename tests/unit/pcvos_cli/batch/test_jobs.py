@@ -97,6 +97,29 @@ def test_a_json_lines_file_may_list_masks(tmp_path: Path) -> None:
     assert second.fault.exit_code == 2
 
 
+def test_a_csv_of_a_spreadsheet_on_windows(tmp_path: Path) -> None:
+    """Rows of empty cells at the end, spaces around cells, backslashes in paths."""
+    make(tmp_path, "day 2/a.mp4", "day 2/a.png", "b.png")
+    text = "video, mask ,output\r\n day 2\\a.mp4 , 0=day 2\\a.png;3=b.png ,x\\y\r\n,,\r\n , ,\r\n"
+    (tmp_path / "jobs.csv").write_text(text)
+    (job,) = read_jobs(tmp_path / "jobs.csv", OPTIONS, tmp_path / "out")
+    assert job.source == tmp_path / "day 2/a.mp4"
+    assert job.masks == (f"0={tmp_path / 'day 2/a.png'}", f"3={tmp_path / 'b.png'}")
+    assert job.name == "x/y"
+
+
+def test_a_json_lines_file_may_begin_with_a_mark(tmp_path: Path) -> None:
+    (tmp_path / "jobs.jsonl").write_text("\ufeff" + json.dumps({"video": "a.mp4", "mask": "a.png"}))
+    (job,) = read_jobs(tmp_path / "jobs.jsonl", OPTIONS, tmp_path / "out")
+    assert job.source == tmp_path / "a.mp4"
+
+
+def test_one_output_in_two_ways_to_write_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text("video,mask,output\na,m,x/y\nb,m,x//y/\n")
+    with pytest.raises(ConfigError, match="would both be written to x/y"):
+        check_names(read_jobs(tmp_path / "jobs.csv", OPTIONS, tmp_path / "out"))
+
+
 @pytest.mark.parametrize(
     ("name", "text", "error", "words"),
     [
