@@ -119,25 +119,12 @@ class Processes:
 
     def __init__(self, share: Share) -> None:
         self.share = share
+        self.threads = share.threads
+        self.workers = self.limit = share.workers  # One task a worker.
         self._events: queue.SimpleQueue[tuple[_Worker, Event | None]] = queue.SimpleQueue()
         self._free: list[_Worker] = []
         self._busy: dict[int, _Worker] = {}
         self._closed = False
-
-    @property
-    def threads(self) -> int:
-        """CPU threads of each worker."""
-        return self.share.threads
-
-    @property
-    def workers(self) -> int:
-        """Tasks that run at once."""
-        return self.share.workers
-
-    @property
-    def limit(self) -> int:
-        """One task a worker."""
-        return self.share.workers
 
     def submit(self, number: int, function: Function, argument: Any) -> None:
         """Give a task to a free worker, or to a new one."""

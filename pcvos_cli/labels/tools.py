@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from model.errors import InputError, MaskError
-from pcvos_cli.labels.youtube_vis import GENERAL, MAX_ID, decode_mask
+from pcvos_cli.labels.youtube_vis import MAX_ID, decode_mask
+from pcvos_cli.masks.youtube_vis import GENERAL
 from pcvos_cli.video.folder import IMAGE_SUFFIXES, natural_key
 
 Shape = Callable[[], NDArray[np.bool_]]

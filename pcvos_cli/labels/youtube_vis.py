@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from model.errors import InputError, MaskError
+from pcvos_cli.masks.youtube_vis import GENERAL
 from pcvos_cli.video.folder import IMAGE_SUFFIXES
-
-GENERAL = "object"
-"""Class of objects that nobody has named."""
 
 MAX_ID = 65535
 """Largest object id; that of reference masks, too."""

@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from model.errors import InputError, MaskError
+from pcvos_cli.masks.label_files import VOID
 from pcvos_cli.masks.palette import voc_palette
-
-VOID = 255
-"""Value of an 8-bit mask that states nothing (DAVIS, PASCAL VOC), unless only 0 goes with it."""
 
 MAX_VALUES = 64
 """Distinct grey values or colours that can still be ids; more are a picture."""

@@ -2,6 +2,7 @@
 
 import json
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.support import cli
 from tests.support.cli import pcvos, read_labels, square, write_mask
 from tests.support.videos import packets_of, pictures, times_of, write_video
 
@@ -26,10 +28,7 @@ def mask(tmp_path: Path) -> Path:
     return write_mask(tmp_path / "m.png", square(box=(6, 12, 12, 12)))
 
 
-def fails(code: int, *arguments: str | Path, saying: str) -> None:
-    result = pcvos("segment", *arguments)
-    assert result.exit_code == code, result.stderr
-    assert saying in " ".join(result.stderr.split())
+fails = partial(cli.fails, "segment")
 
 
 def test_a_range_is_segmented_as_if_the_rest_were_not_there(

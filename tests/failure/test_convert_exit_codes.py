@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from pcvos_cli.masks.label_files import LabelMap, read_labels
+from tests.support import cli
 from tests.support.cli import MODULE, pcvos
 from tests.support.masks import contents, moving, write_palette_folder
 
@@ -27,12 +29,7 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def fails(code: int, *arguments: str | Path, saying: str) -> None:
-    result = pcvos("convert", *arguments)
-    assert result.exit_code == code, result.stderr
-    assert result.stdout == ""
-    assert saying in " ".join(result.stderr.split())
-    assert "Traceback" not in result.stderr
+fails = partial(cli.fails, "convert")
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Wrong arguments of ``pcvos mask``: exit codes, words, nothing written."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.support import cli
 from tests.support.cli import pcvos
 from tests.support.videos import pictures, write_video
 
@@ -23,12 +25,7 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "m.png"
 
 
-def fails(code: int, *arguments: str | Path, saying: str) -> None:
-    result = pcvos("mask", *arguments)
-    assert result.exit_code == code, result.stderr
-    assert result.stdout == ""
-    assert saying in " ".join(result.stderr.split())
-    assert "Traceback" not in result.stderr
+fails = partial(cli.fails, "mask")
 
 
 @pytest.mark.parametrize(

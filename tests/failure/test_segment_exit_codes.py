@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 from model.checkpoint import load_checkpoint, save_checkpoint
 from model.config import PCVOS_R50
+from tests.support import cli
 from tests.support.cli import MODULE, pcvos, read_labels, square, write_mask
 from tests.support.videos import pictures, write_audio, write_video
 
@@ -39,14 +40,10 @@ def out(tmp_path: Path) -> Path:
 
 def fails(code: int, *arguments: str | Path, saying: str = "") -> str:
     """Run ``segment``, check the exit code, the length and the words; return stderr."""
-    result = pcvos("segment", *arguments)
-    assert result.exit_code == code, result.stderr
-    assert result.stdout == ""
-    assert saying in " ".join(result.stderr.split())
+    said = cli.fails("segment", code, *arguments, saying=saying)
     if code != 2:
-        assert 1 <= len(result.stderr.splitlines()) <= 3
-        assert "Traceback" not in result.stderr
-    return str(result.stderr)
+        assert 1 <= len(said.splitlines()) <= 3
+    return said
 
 
 # ---- 2: usage

@@ -20,6 +20,16 @@ def pcvos(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
+def fails(command: str, code: int, *arguments: str | Path, saying: str = "") -> str:
+    """Run a command that fails, with these words and no traceback; return its stderr."""
+    result = pcvos(command, *arguments)
+    assert result.exit_code == code, result.stderr
+    assert result.stdout == ""
+    assert saying in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+    return str(result.stderr)
+
+
 def pcvos_process(
     *arguments: str | Path, cwd: Path, timeout: float = 60
 ) -> subprocess.CompletedProcess[str]:
