@@ -101,7 +101,7 @@ def load_json(path: Path) -> Any:
         InputError: It is missing or no JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a readable JSON ({error})") from error
 
@@ -235,8 +235,7 @@ def read_labelme(documents: Mapping[Path, dict[str, Any]]) -> Annotations:
         for name, key, shape in shapes:
             drawn = _labelme_shape(shape, size)
             if drawn is None:
-                text = f"shapes of type {shape.get('shape_type')} have no area and are left out"
-                notes += [text] if text not in notes else []
+                notes += _left_out(str(shape.get("shape_type")), notes)
                 continue
             frames[name].append((ids[key], drawn))
             if _whole(str(shape["label"])) is None and shape["label"] != GENERAL:
@@ -248,24 +247,47 @@ def read_labelme(documents: Mapping[Path, dict[str, Any]]) -> Annotations:
     )
 
 
+def _left_out(kind: str, notes: Sequence[str]) -> list[str]:
+    """Return a note on a kind of shapes that are not read, if it is not among the notes."""
+    text = f"shapes of type {kind} have no area and are left out"
+    return [] if text in notes else [text]
+
+
 def _labelme_shape(shape: Mapping[str, Any], size: tuple[int, int]) -> Shape | None:
     points = [(float(x), float(y)) for x, y in shape["points"]]
     match shape.get("shape_type", "polygon"):
-        case "polygon":
-            return lambda: decode_mask([[v for point in points for v in point]], size)
-        case "rectangle":
-            (x0, y0), (x1, y1) = points
-            return lambda: decode_mask([[x0, y0, x1, y0, x1, y1, x0, y1]], size)
+        case "rectangle" if len(points) == 2:
+            return _polygon(_corners(*points[0], *points[1]), size)
+        case "polygon" | "rectangle" | "rotation":  # Of X-AnyLabeling, with four points.
+            return _polygon(np.array(points), size)
         case "circle":
             (x, y), edge = points
             radius = float(np.hypot(edge[0] - x, edge[1] - y))
-            turns = np.linspace(0, 2 * np.pi, 64, endpoint=False)
-            ring = np.stack((x + radius * np.cos(turns), y + radius * np.sin(turns)), axis=1)
-            return lambda: decode_mask([ring.ravel().tolist()], size)
+            return _polygon(_ring(x, y, radius, radius), size)
         case "mask":
             (x0, y0), _ = points
             return lambda: _pasted(_decoded_png(shape["mask"]), round(x0), round(y0), size)
     return None
+
+
+def _polygon(points: NDArray[np.float64], size: tuple[int, int]) -> Shape:
+    return lambda: decode_mask([points.ravel().tolist()], size)
+
+
+def _corners(x0: float, y0: float, x1: float, y1: float) -> NDArray[np.float64]:
+    return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+
+
+def _ring(x: float, y: float, radius_x: float, radius_y: float) -> NDArray[np.float64]:
+    turns = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+    return np.stack((x + radius_x * np.cos(turns), y + radius_y * np.sin(turns)), axis=1)
+
+
+def _turned(points: NDArray[np.float64], degrees: float) -> NDArray[np.float64]:
+    """Return points turned clockwise, as it is seen, about the middle of what they span."""
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return (points - middle) @ np.array([[cosine, sine], [-sine, cosine]]) + middle
 
 
 def _decoded_png(text: Any) -> NDArray[np.bool_]:
@@ -290,7 +312,7 @@ def _pasted(
 
 
 def read_cvat(path: Path) -> Annotations:
-    """Read XML of "CVAT for video": the masks, polygons and boxes of its tracks.
+    """Read XML of "CVAT for video": the masks, polygons, boxes and ellipses of its tracks.
 
     A track's object id is its number, which counts from 0, plus 1.
 
@@ -315,28 +337,32 @@ def read_cvat(path: Path) -> Annotations:
         ids = _Ids([track.attrib["id"] for track in tracks], zero_based=True)
         found: dict[int, list[tuple[int, Shape]]] = {i: [] for i in range(length)}
         categories: dict[int, str] = {}
+        notes = ids.notes("tracks") if tracks else []
         for track in tracks:
             object_id = ids[track.attrib["id"]]
             if track.attrib["label"] != GENERAL:
                 categories[object_id] = track.attrib["label"]
             for item in track:
                 shape = _cvat_shape(item.tag, item.attrib, size)
-                if item.attrib.get("outside") != "1" and shape is not None:
+                if shape is None:
+                    notes += _left_out(item.tag, notes)
+                elif item.attrib.get("outside") != "1":
                     found.setdefault(int(item.attrib["frame"]), []).append((object_id, shape))
     except (OSError, ValueError, KeyError, ElementTree.ParseError) as error:
         raise InputError(f"{path}: not readable as XML of CVAT ({error})") from error
     frames = {f"{index:05}": shapes for index, shapes in sorted(found.items())}
-    notes = ids.notes("tracks") if tracks else []
     return Annotations("cvat", size, frames, numbered=True, categories=categories, notes=notes)
 
 
 def _cvat_shape(kind: str, values: Mapping[str, str], size: tuple[int, int]) -> Shape | None:
     if kind == "polygon":
         points = [float(v) for pair in values["points"].split(";") for v in pair.split(",")]
-        return lambda: decode_mask([points], size)
-    if kind == "box":
-        x0, y0, x1, y1 = (float(values[key]) for key in ("xtl", "ytl", "xbr", "ybr"))
-        return lambda: decode_mask([[x0, y0, x1, y0, x1, y1, x0, y1]], size)
+        return _polygon(np.array(points), size)
+    drawn = {"box": ("xtl", "ytl", "xbr", "ybr"), "ellipse": ("cx", "cy", "rx", "ry")}
+    if kind in drawn:
+        outline = _corners if kind == "box" else _ring
+        points = [float(values[key]) for key in drawn[kind]]
+        return _polygon(_turned(outline(*points), float(values.get("rotation", "0"))), size)
     if kind == "mask":
         left, top, width, height = (int(values[k]) for k in ("left", "top", "width", "height"))
         runs = [int(run) for run in values["rle"].split(",")]

@@ -18,7 +18,7 @@ from pcvos_cli.labels.sources import open_labels
 from pcvos_cli.masks.writers import encode_palette_png
 from pcvos_cli.run.references import load_references
 from pcvos_cli.video.source import FrameSource, open_source
-from tests.support.cli import pcvos
+from tests.support.cli import pcvos, square
 from tests.support.videos import pictures, write_video
 
 SIZE = (48, 64)
@@ -105,6 +105,8 @@ def test_labelme_shapes(tmp_path: Path, video: FrameSource) -> None:
     for name, drawn in (
         ("polygon", shape("dog", "polygon", polygon)),
         ("rectangle", shape("dog", "rectangle", [[10, 8], [30, 20]])),
+        ("corners", shape("dog", "rectangle", polygon)),
+        ("turned", shape("dog", "rotation", polygon)),
         ("mask", shape("dog", "mask", [[10, 8], [29, 19]], mask=png)),
     ):
         dump(tmp_path / name / "frame_000003.json", labelme(drawn, shape("p", "point", [[1, 1]])))
@@ -149,6 +151,36 @@ def test_cvat_for_video(tmp_path: Path, video: FrameSource) -> None:
     (tmp_path / "c.xml").write_text('<!DOCTYPE a [<!ENTITY b "c">]>' + CVAT)
     with pytest.raises(InputError, match="document type"):
         open_labels(tmp_path / "c.xml")
+
+
+def test_cvat_boxes_and_ellipses_may_be_turned(tmp_path: Path, video: FrameSource) -> None:
+    head, _, tail = CVAT.partition("<track")
+    shapes = (
+        '<box frame="0" outside="0" xtl="20" ytl="10" xbr="40" ybr="20" rotation="90"/>',
+        '<ellipse frame="1" outside="0" cx="30" cy="20" rx="12" ry="4"/>',
+        '<ellipse frame="2" outside="0" cx="30" cy="20" rx="12" ry="4" rotation="30"/>',
+        '<points frame="3" outside="0" points="1,1"/>',
+    )
+    text = f'{head}<track id="0" label="dog">{"".join(shapes)}</track></annotations>'
+    assert tail
+    (tmp_path / "a.xml").write_text(text)
+    boxed, flat, turned = load_references([str(tmp_path / "a.xml")], video)
+    assert np.array_equal(boxed.labels, square(SIZE, (5, 25, 20, 10)))
+    assert "shapes of type points have no area and are left out" in boxed.notes
+    y, x = np.mgrid[:48, :64] + 0.5 - np.array([20, 30])[:, None, None]
+    for mask, degrees in ((flat, 0), (turned, 30)):
+        # Clockwise on the screen, where rows go down.
+        cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        along, across = x * cosine + y * sine, y * cosine - x * sine
+        expected = (along / 12) ** 2 + (across / 4) ** 2 <= 1
+        assert (expected != mask.labels).sum() <= 0.1 * expected.sum(), degrees
+
+
+def test_json_in_16_bits_as_windows_shells_write_it(tmp_path: Path, video: FrameSource) -> None:
+    drawn = shape("dog", "rectangle", [[10, 8], [30, 20]])
+    (tmp_path / "00002.json").write_text(json.dumps(labelme(drawn)), encoding="utf-16")
+    (mask,) = load_references([str(tmp_path / "00002.json")], video)
+    assert np.array_equal(mask.labels, box())
 
 
 def test_arrays_of_ids(tmp_path: Path, video: FrameSource) -> None:
