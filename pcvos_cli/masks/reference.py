@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from model.errors import InputError, MaskError
 from pcvos_cli.masks.label_files import VOID
@@ -113,11 +113,12 @@ def _labels(path: Path, colours: ColourMap, notes: list[str]) -> NDArray[np.int3
             image.load()
     except FileNotFoundError:
         raise InputError(f"{path}: not found", hint="check the path") from None
+    except UnidentifiedImageError as error:
+        from pcvos_cli.masks.unusual import read_unidentified
+
+        return read_unidentified(path, error, notes)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(
-            f"{path}: not a readable image ({error})",
-            hint="a mask is an image: a PNG whose pixel values are object ids, or 0 and 255",
-        ) from error
+        raise no_image(path, error) from error
     mode = image.mode
     if mode == "P" and not lossy and _has_voc_palette(image):
         return apply_void(np.asarray(image).astype(np.int32), notes)
@@ -160,6 +161,14 @@ def from_grey(path: Path, grey: NDArray[np.uint8], notes: list[str]) -> NDArray[
     if count > MAX_VALUES + 1 or has_edge_values(grey[..., None]):
         raise anti_aliased(path, f"{count} values")
     return apply_void(grey.astype(np.int32), notes)
+
+
+def no_image(path: Path, error: Exception) -> InputError:
+    """Return the error for a mask that no reader knows."""
+    return InputError(
+        f"{path}: not a readable image ({error})",
+        hint="a mask is an image: a PNG whose pixel values are object ids, or 0 and 255",
+    )
 
 
 def anti_aliased(path: Path, found: str) -> MaskError:

@@ -53,6 +53,24 @@ def read_unusual(
     return _from_colours(path, image, colours, notes)
 
 
+def read_unidentified(path: Path, error: Exception, notes: list[str]) -> NDArray[np.int32]:
+    """Read the ids of a TIFF whose numbers Pillow does not know, such as whole ones of 64 bits.
+
+    Raises:
+        InputError: It is no TIFF.
+        MaskError: Its values cannot be ids.
+    """
+    import tifffile
+
+    try:
+        values = np.asarray(tifffile.imread(path, key=0))
+    except (OSError, ValueError, IndexError, KeyError, RuntimeError, tifffile.TiffFileError):
+        raise reference.no_image(path, error) from error
+    if values.ndim != 2:
+        raise MaskError(f"{path}: colours of floats cannot be a mask", hint="save ids, or RGB")
+    return _from_deep_grey(path, values, notes)
+
+
 def _from_indices(
     path: Path, image: Image.Image, colours: reference.ColourMap, notes: list[str]
 ) -> NDArray[np.int32]:
@@ -144,6 +162,8 @@ def _hex(colour: Colour) -> str:
 
 def _from_deep_grey(path: Path, values: NDArray[np.generic], notes: list[str]) -> NDArray[np.int32]:
     """Read 16-bit grey (or 32-bit with such values): ids up to 65535."""
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise MaskError(f"{path}: has values that are no numbers", hint="put 0 in their place")
     if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values.astype(float))):
         raise reference.anti_aliased(path, "fractional values")
     lowest, highest = int(values.min()), int(values.max())

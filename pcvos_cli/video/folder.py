@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from model.errors import InputError
 from pcvos_cli.video.source import Frame, FrameSource, VideoInfo
@@ -156,6 +156,8 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
         with Image.open(path) as image:
             if image.mode[0] not in "IF":
                 return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except UnidentifiedImageError:
+        pass  # A TIFF, perhaps, of numbers that Pillow does not know.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from error
     from pcvos_cli.video.intensity import Intensity, read_values
@@ -242,9 +244,25 @@ def _header(path: Path) -> _Header:
             tile = str(image.tile[0][3]) if image.tile else ""
             deep = image.mode[0] in "IF" or ";16" in tile
             pages = image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    except UnidentifiedImageError as error:
+        size = _unusual_size(path)
+        if size is None:
+            raise _unreadable(path, error) from error
+        return _Header(size, size, deep=True, pages=False, hidden_turn=False)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from error
     stored = (height, width)
     upright = (width, height) if turned else stored
     hidden_turn = orientation in range(2, 9) and upright == stored
     return _Header(upright, stored, deep, pages, hidden_turn)
+
+
+def _unusual_size(path: Path) -> tuple[int, int] | None:
+    """Return the size of a TIFF whose kind of numbers Pillow does not know."""
+    from pcvos_cli.video.source import is_tiff
+
+    if not is_tiff(path):
+        return None
+    from pcvos_cli.video.tiff import page_size
+
+    return page_size(path)

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from model.errors import InputError
 
@@ -45,14 +45,45 @@ def read_values(path: Path) -> Values:
                 values = _colours(path, image)
             elif image.mode[0] in "IF" or image.mode == "L":
                 values = np.asarray(ImageOps.exif_transpose(image))
+                if image.mode == "I" and _is_unsigned(image):
+                    values = values.view(np.uint32)
             else:
                 values = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except UnidentifiedImageError as error:
+        values = _unusual(path, error)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, cv2.error) as error:
         raise InputError(
             f"{path}: not a readable image ({error})", hint="replace or remove this file"
         ) from error
     check_numbers(values, str(path))
     return values
+
+
+def _is_unsigned(image: Image.Image) -> bool:
+    """Whether a TIFF of 32 bits holds no negative values, whatever Pillow makes of them."""
+    tags = getattr(image, "tag_v2", None)
+    return tags is not None and tags.get(_SAMPLE_FORMAT, (1,))[0] == 1
+
+
+_SAMPLE_FORMAT = 339
+"""Tag of a TIFF: 1 is unsigned, 2 is signed."""
+
+
+def _unusual(path: Path, error: Exception) -> Values:
+    """Read a TIFF of numbers that Pillow does not know: 64 bits, half floats, colours of floats.
+
+    Raises:
+        InputError: It is no TIFF, or is damaged.
+    """
+    from pcvos_cli.video.source import is_tiff
+
+    if is_tiff(path):
+        from pcvos_cli.video.tiff import read_page
+
+        return read_page(path)
+    raise InputError(
+        f"{path}: not a readable image ({error})", hint="replace or remove this file"
+    ) from error
 
 
 def check_numbers(values: Values, name: str) -> None:

@@ -166,10 +166,10 @@ def open_source(
         from pcvos_cli.video.refusals import no_file
 
         raise no_file(path)
-    if _is_tiff(path):
+    if is_tiff(path):
         from pcvos_cli.video.tiff import TiffSource, is_stack
 
-        if is_stack(path):
+        if is_stack(path):  # FFmpeg shows one page, and of deep ones the upper bits.
             return TiffSource(path, fps, channel=channel, value_range=value_range)
     if channel is not None:
         raise ConfigError(f"--channel is for TIFF stacks, and {path} is none")
@@ -203,7 +203,8 @@ def _picture_file(path: Path) -> FrameSource | None:
     return None
 
 
-def _is_tiff(path: Path) -> bool:
+def is_tiff(path: Path) -> bool:
+    """Whether a file begins as a TIFF does."""
     try:
         with path.open("rb") as file:
             return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

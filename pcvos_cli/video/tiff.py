@@ -1,5 +1,7 @@
 """A TIFF of several pages as a video: stacks of ImageJ, OME-TIFF, plain pages; by tifffile."""
 
+import contextlib
+import logging
 import math
 from collections.abc import Iterator
 from fractions import Fraction
@@ -44,9 +46,12 @@ class TiffSource(FrameSource):
         value_range: tuple[float, float] | None = None,
     ) -> None:
         self._path, self._given = path, value_range is not None
+        self._remarks: list[str] = []
         try:
-            self._file = tifffile.TiffFile(path)
-            series = self._file.series[0]
+            with _heard(self._remarks):
+                self._file = tifffile.TiffFile(path)
+                series = self._file.series[0]
+                self._other_pages = len(self._file.series) - 1
             self._pages = [axis for axis in series.axes if axis not in "YXS"]
             self._shape = [n for n, axis in zip(series.shape, series.axes, strict=True)
                            if axis not in "YXS"]  # fmt: skip
@@ -122,6 +127,11 @@ class TiffSource(FrameSource):
     def notes(self) -> list[str]:
         """Which axis is time, where it is not called so; which values are black and white."""
         said = []
+        if self._other_pages:
+            said.append(
+                f"{self._other_pages} more pictures or stacks in it are of another size or kind, "
+                "and are left out"
+            )
         if self._time is not None and self._pages[self._time] != "T":
             axis = self._pages[self._time]
             if axis in _WORDS:
@@ -129,6 +139,11 @@ class TiffSource(FrameSource):
         if self._intensity is not None:
             said += self._intensity.notes(given=self._given)
         return said
+
+    @property
+    def warnings(self) -> list[str]:
+        """Damage that was seen on opening."""
+        return self._remarks
 
     def _values(self, index: int) -> NDArray[Any]:
         """Return a frame's ``(H, W)`` or ``(H, W, 3)`` values.
@@ -148,10 +163,7 @@ class TiffSource(FrameSource):
                 f"{self._path}: frame {index} cannot be read ({error})",
                 hint="write the stack again, without compression",
             ) from error
-        if values.ndim == 3:
-            if values.shape[0] in (3, 4) and values.shape[2] not in (3, 4):
-                values = np.moveaxis(values, 0, 2)
-            values = values[..., :3] if values.shape[2] >= 3 else values[..., 0]
+        values = _grey_or_rgb(values)
         check_numbers(values, f"{self._path}, frame {index}")
         return values
 
@@ -198,11 +210,69 @@ def _bytes(kind: np.dtype[Any], shape: tuple[int, ...]) -> int:
     return kind.itemsize * math.prod(shape)
 
 
-def is_stack(path: Path) -> bool:
-    """Whether a TIFF has more than one page, or one block of more than one picture."""
+def _grey_or_rgb(values: NDArray[Any]) -> NDArray[Any]:
+    """Return ``(H, W)`` or ``(H, W, 3)`` of a page with any number of samples, in any order."""
+    if values.ndim < 3:
+        return values
+    if values.shape[0] in (3, 4) and values.shape[2] not in (3, 4):
+        values = np.moveaxis(values, 0, 2)
+    return values[..., :3] if values.shape[2] >= 3 else values[..., 0]
+
+
+class _Listener(logging.Handler):
+    def __init__(self, remarks: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._remarks = remarks
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = f"the TIFF is damaged: {record.getMessage()}"
+        if text not in self._remarks:
+            self._remarks.append(text)
+
+
+@contextlib.contextmanager
+def _heard(remarks: list[str]) -> Iterator[None]:
+    """Take down what tifffile says of damage, which it logs and passes over."""
+    logger, listener = logging.getLogger("tifffile"), _Listener(remarks)
+    spreads, logger.propagate = logger.propagate, False
+    logger.addHandler(listener)
     try:
-        with tifffile.TiffFile(path) as file:
-            if len(file.pages) > 1:
+        yield
+    finally:
+        logger.removeHandler(listener)
+        logger.propagate = spreads
+
+
+def page_size(path: Path) -> tuple[int, int] | None:
+    """Return ``(height, width)`` of the first page of a TIFF; ``None`` if it has none."""
+    try:
+        with _heard([]), tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            return page.imagelength, page.imagewidth
+    except (OSError, ValueError, IndexError, KeyError, tifffile.TiffFileError):
+        return None
+
+
+def read_page(path: Path) -> NDArray[Any]:
+    """Return the first page of a TIFF, ``(H, W)`` or ``(H, W, 3)``.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        with _heard([]), tifffile.TiffFile(path) as file:
+            return _grey_or_rgb(np.asarray(file.pages.first.asarray()))
+    except (OSError, ValueError, IndexError, KeyError, RuntimeError, tifffile.TiffFileError) as e:
+        raise InputError(
+            f"{path}: not a readable TIFF ({e})", hint="write it again, without compression"
+        ) from e
+
+
+def is_stack(path: Path) -> bool:
+    """Whether a TIFF has several pictures, or one of more than 8 bits."""
+    try:
+        with _heard([]), tifffile.TiffFile(path) as file:
+            if len(file.pages) > 1 or file.series[0].dtype not in (np.uint8, np.bool_):
                 return True
             axes, shape = file.series[0].axes, file.series[0].shape
             return any(n > 1 for n, axis in zip(shape, axes, strict=True) if axis not in "YXSC")

@@ -11,7 +11,8 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from model.errors import ConfigError, InputError
+from model.errors import ConfigError, InputError, MaskError
+from pcvos_cli.masks.reference import read_reference
 from pcvos_cli.video.source import open_source
 from tests.support.cli import pcvos, square, write_mask
 
@@ -114,3 +115,59 @@ def test_a_stack_is_segmented_and_measured(lite_weights: Path, tmp_path: Path) -
     assert len((tmp_path / "out" / "objects.csv").read_text().splitlines()) == 7
     assert "<polyline" in (tmp_path / "out" / "report.html").read_text()
     assert (tmp_path / "out" / "overlay.mp4").stat().st_size > 0
+
+
+@pytest.mark.parametrize("kind", ["u2", "u4", "f2", "f4", "f8", "u8"])
+def test_numbers_of_every_kind_give_the_same_frames(kind: str, tmp_path: Path) -> None:
+    """In a stack, in a folder of pages, and as a single page, which FFmpeg would show black."""
+    values = stack().astype(kind)
+    tifffile.imwrite(tmp_path / "s.tif", values, photometric="minisblack")
+    expected = frames_of(tmp_path / "s.tif", value_range=(0, 200))
+    assert expected[0][15, 10].tolist() == [128, 128, 128]
+    (tmp_path / "f").mkdir()
+    for index, page in enumerate(values):
+        tifffile.imwrite(tmp_path / "f" / f"{index}.tif", page)
+    assert np.array_equal(frames_of(tmp_path / "f", value_range=(0, 200)), expected)
+    (one,) = frames_of(tmp_path / "f" / "0.tif", value_range=(0, 200))
+    assert np.array_equal(one, expected[0])
+
+
+def test_large_values_of_32_bits_and_colours_of_floats(tmp_path: Path) -> None:
+    for name in ("large", "colours"):
+        (tmp_path / name).mkdir()
+        for index, page in enumerate(stack()):
+            values = page.astype(np.uint32) * 40_000_000
+            if name == "colours":
+                values = np.repeat(page[..., None] / np.float32(100), 3, axis=2)
+            tifffile.imwrite(
+                tmp_path / name / f"{index}.tif",
+                values,
+                photometric="rgb" if name == "colours" else "minisblack",
+            )
+        frames = frames_of(tmp_path / name)
+        assert frames[0][15, 10, 0] > frames[0][0, 0, 0], name
+
+
+def test_pages_that_are_left_out_and_damage_are_told(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "sizes.tif") as file:
+        for rows in (48, 48, 40):
+            file.write(stack()[0][:rows], contiguous=False)
+    with open_source(tmp_path / "sizes.tif") as source:
+        assert any("are left out" in note for note in source.notes)
+    values = np.random.default_rng(0).integers(0, 999, (6, *SIZE), np.uint16)
+    path = tmp_path / "cut.tif"
+    tifffile.imwrite(path, values, photometric="minisblack", compression="zlib")
+    path.write_bytes(path.read_bytes()[:20000])
+    with open_source(path) as source:
+        assert any("damaged" in warning for warning in source.warnings)
+
+
+@pytest.mark.parametrize("kind", ["i8", "f8", "u8"])
+def test_masks_of_64_bits(kind: str, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "m.tif", square(SIZE).astype(kind) * 7)
+    mask = read_reference(tmp_path / "m.tif", 0, SIZE)
+    assert mask.object_ids == (7,)
+    if kind == "f8":
+        tifffile.imwrite(tmp_path / "m.tif", np.full(SIZE, np.nan))
+        with pytest.raises(MaskError, match="no numbers"):
+            read_reference(tmp_path / "m.tif", 0, SIZE)
