@@ -1,18 +1,25 @@
 """Clip after clip: predict, overrule by references, update the memory."""
 
+import math
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
-from model.config import InferenceConfig
+from model.config import STRIDE, InferenceConfig
+from model.inference import strays
 from model.inference.object_boxes import with_object_boxes
 from model.inference.shots import LIKENESS, likeness, placeless
 from model.inference.strays import StrayFilter
 from model.memory.bank import Memory, MemoryBank, MemoryFrame
 from model.ops.aggregation import soft_aggregate
 from model.ops.frames import Padding, pad, unpad
-from model.ops.masks import object_masks
+from model.ops.masks import object_masks, own_masks
 from model.ops.timing import StageClock
 from model.pcvos import PCVOS
 from model.types import Clip, ClipFrames, ClipPrediction, KeyFeatures, ReferenceMask
@@ -181,8 +188,15 @@ class ClipSegmenter:
         self, features: Iterable[KeyFeatures], frames: ClipFrames, memories: Sequence[Memory]
     ) -> Iterator[Tensor]:
         """Yield ``(K + 1, t, H, W)`` for the objects in the memory, a pass at a time."""
+        keys: deque[Tensor] = deque()
+
+        def noting_keys() -> Iterator[KeyFeatures]:
+            for part in features:
+                keys.extend(part.key)
+                yield part
+
         passes = self._model.segment_frames(
-            features,
+            noting_keys(),
             memories,
             frames=len(frames),
             settings=self._settings,
@@ -192,9 +206,29 @@ class ClipSegmenter:
         for logits in passes:
             with self._clock("aggregation"):
                 probs = self._merge(logits)
+                shown = [keys.popleft() for _ in logits]
                 if self._strays is not None:
-                    self._strays.drop(probs, self._object_ids)
+                    recalls = [partial(self._recalled, key) for key in shown]
+                    self._strays.drop(probs, self._object_ids, recalls)
             yield probs
+
+    def _recalled(
+        self, key: Tensor, object_id: int, part: NDArray[np.bool_], whole: NDArray[np.bool_]
+    ) -> float:
+        """Do as ``strays.recalled`` for cells ``(4h, 4w)`` of a part, and the key of its frame."""
+        block = self._model.decoder.mask_block
+        if not block:  # The values say not where the object was.
+            return math.inf
+        places = []
+        for index, record in enumerate(self._bank.records):
+            if record.reference:
+                frame = self._bank.frame(index)
+                if (value := frame.values.get(object_id)) is not None:
+                    own = value[own_masks(block)].float().mean(0) >= 0.5
+                    places.append(frame.key[:, own])
+        shares = torch.from_numpy(np.stack([part, whole]).astype(np.float32)).to(key.device)
+        part_share, whole_share = functional.avg_pool2d(shares, STRIDE // strays.STRIDE)
+        return strays.recalled(torch.cat(places, 1), key, part_share, whole_share)
 
     def _find_again(
         self, features: Iterable[KeyFeatures], frames: ClipFrames, memories: Sequence[Memory]

@@ -1,13 +1,15 @@
 """Strays: what is dropped from a mask, and above all what is not."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.config import PCVOS_LITE, PCVOS_R50, InferenceConfig
-from model.inference.strays import StrayFilter
+from model.inference.strays import RECALLED, Recall, StrayFilter, recalled
 
 SIZE = (160, 240)
 ID = 7
@@ -58,11 +60,11 @@ def test_a_part_within_reach_stays() -> None:
 
 
 def test_reach_grows_with_the_body() -> None:
-    large: Box = (20, 20, 110, 60)
+    wide: Box = (20, 20, 110, 60)
     part: Box = (60, 98, 16, 16)  # 18 pixels away
-    assert torch.equal(after(following(large), large, part), mask(large, part))
+    assert torch.equal(after(following(wide), wide, part), mask(wide, part))
     farther: Box = (60, 108, 16, 16)
-    assert torch.equal(after(following(large), large, farther), mask(large))
+    assert torch.equal(after(following(wide), wide, farther), mask(wide))
 
 
 def test_what_was_taken_in_nearby_and_is_left_behind_is_dropped() -> None:
@@ -123,6 +125,80 @@ def test_an_object_without_a_body_is_left_alone() -> None:
     expected = probs.clone()
     StrayFilter().drop(probs, (ID,))
     assert torch.equal(probs, expected)
+
+
+def drop_asking(recall: Recall, *boxes: Box) -> tuple[Tensor, list[Box]]:
+    """Return what is left of a frame with these parts, and the parts that were asked about.
+
+    All is four times as large, so that a quarter of the reach is some cells.
+    """
+    asked = []
+
+    def asking(object_id: int, part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> float:
+        assert object_id == ID
+        assert whole[part].all()
+        rows, columns = np.nonzero(part)
+        low = int(rows.min()), int(columns.min())
+        asked.append((*low, int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1))
+        return recall(object_id, part, whole)
+
+    filter_ = StrayFilter()
+    filter_.begin(ID, large(mask(BODY)))
+    probs = clip(large(mask(*boxes)))
+    filter_.drop(probs, (ID,), [asking])
+    return (probs[1, 0] > 0.5).float(), asked
+
+
+def large(pixels: Tensor) -> Tensor:
+    return pixels.repeat_interleave(4, 0).repeat_interleave(4, 1)
+
+
+def test_within_reach_only_parts_that_are_recalled_stay() -> None:
+    close: Box = (104, 40, 12, 12)  # An occluder passes between.
+    for share, left in ((RECALLED, (BODY, NEAR, close)), (RECALLED / 2, (BODY, close))):
+        kept, asked = drop_asking(lambda *_, share=share: share, BODY, NEAR, close)
+        assert torch.equal(kept, large(mask(*left)))
+        assert asked == [NEAR]
+
+
+def test_parts_beyond_reach_and_the_body_are_not_asked_about() -> None:
+    kept, asked = drop_asking(lambda *_: 1.0, BODY, FAR)
+    assert torch.equal(kept, large(mask(BODY)))
+    assert asked == []
+
+
+def key_of(*boxes: tuple[Box, float, float]) -> Tensor:
+    """A key ``(3, 6, 10)`` of cells of 4 x 4 pixels: in each box two channels, 1 elsewhere."""
+    key = torch.zeros(3, 6, 10)
+    key[2] = 1
+    for (top, left, height, width), *looks in boxes:
+        key[:, top : top + height, left : left + width] = torch.tensor([*looks, 0.0])[:, None, None]
+    return key
+
+
+def test_a_part_of_the_object_has_its_places_and_a_double_has_none() -> None:
+    head, trunk, double = (0, 0, 2, 3), (2, 0, 4, 3), (2, 6, 3, 3)
+    frame = key_of((head, 1, 0), (trunk, 0, 1), (double, 0.1, 1))
+    # Two frames were given: 12 places on the head, 24 on the trunk.
+    reference = torch.tensor([[1.0, 0, 0]] * 12 + [[0, 1.0, 0]] * 24).T
+    parts = [torch.zeros(6, 10) for _ in range(3)]
+    for part, (top, left, height, width) in zip(parts, (head, trunk, double), strict=True):
+        part[top : top + height, left : left + width] = 1
+    whole = torch.stack(parts).sum(0)  # 6, 12 and 9 of 27 cells.
+    shares = [recalled(reference, frame, part, whole) for part in parts]
+    assert shares == pytest.approx([12 / 36 * 27 / 6, 24 / 36 * 27 / 12, 0])
+
+
+def test_of_few_places_nothing_is_said() -> None:
+    frame, part = key_of(((0, 0, 4, 4), 1, 0)), torch.zeros(6, 10)
+    part[0, 0] = 1
+    whole = torch.zeros(6, 10)
+    whole[:4, :4] = 1
+    reference = torch.tensor([[0.0, 1, 0]] * 79).T
+    assert recalled(reference, frame, part, whole) == float("inf")  # 79 / 16 are below 5.
+    assert recalled(torch.cat([reference] * 2, 1), frame, part, whole) < float("inf")
+    assert recalled(reference[:, :0], frame, part, whole) == float("inf")
+    assert recalled(reference, frame, part * 0, whole * 0) == float("inf")
 
 
 @settings(max_examples=30, deadline=None)
