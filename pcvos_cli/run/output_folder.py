@@ -12,7 +12,7 @@ REPORT = "run.json"
 PLACES = {name: form.place for name, form in FORMATS.items()}
 """File or folder of each format inside the output folder."""
 
-MASKS, RLE, OVERLAY, SCORES = (PLACES[name] for name in ("png", "rle", "overlay", "scores"))
+MASKS, RLE, SCORES = (PLACES[name] for name in ("png", "rle", "scores"))
 
 STATE = ".pcvos-resume"
 """Folder with what an unfinished run needs to be resumed; see ``resume``."""
