@@ -86,8 +86,10 @@ class AudioTracks:
             self._encoded[stream.index] = av.AudioResampler(
                 format=track.codec_context.format, layout=layout, rate=rate
             )
+            channels = stream.codec_context.channels
+            mixed = f", its {channels} channels mixed to stereo" if channels > 2 else ""
             self._notes.append(
-                f"audio ({name}) encoded to {ENCODER_NAMES[self._encoder]}: "
+                f"audio ({name}) encoded to {ENCODER_NAMES[self._encoder]}{mixed}: "
                 f"{self._container} cannot hold it as it is"
             )
 

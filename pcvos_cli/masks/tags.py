@@ -1,4 +1,4 @@
-"""What a source says about itself, carried over into another file: title, languages, timecode."""
+"""What a source says about itself, carried over: title, chapters, languages, timecode."""
 
 import re
 from collections.abc import Mapping
@@ -25,13 +25,13 @@ SUBTITLES = "mov_text"
 def carry_tags(
     source: InputContainer, out: OutputContainer, video: Any, *, whole: bool, kind: str
 ) -> list[str]:
-    """Give a file the source's title and other tags, and its timecode.
+    """Give a file the source's title and other tags, its chapters, and its timecode.
 
     Args:
         source: The source.
         out: The file that is written, before its first packet.
         video: Its video stream.
-        whole: All of the source's frames come, so its timecode holds.
+        whole: All of the source's frames come, so its chapters and its timecode hold.
         kind: What the file is, in words.
 
     Returns:
@@ -40,6 +40,11 @@ def carry_tags(
     kept = {k: v for k, v in source.metadata.items() if k.lower() not in _OF_THE_FILE}
     out.metadata.update({key.lower() if key.isupper() else key: kept[key] for key in kept})
     notes = []
+    chapters = source.chapters()
+    if chapters and whole:
+        out.set_chapters(chapters)
+    elif chapters:
+        notes.append(f"the {len(chapters)} chapters are left out of the {kind}")
     timecode = _timecode(source)
     if timecode is not None:
         rate = round(video.average_rate)

@@ -121,7 +121,7 @@ def _container(file: FileIO, path: Path) -> InputContainer:
         return av.open(_Unseekable(file), mode="r", metadata_errors="replace")
     except (FFmpegError, OSError) as error:
         raise InputError(
-            f"{path}: no video that can be read as it comes ({error})", hint=_HINT
+            f"{path}: no video that can be read as it comes ({error.strerror or error})", hint=_HINT
         ) from error
 
 

@@ -30,6 +30,12 @@ Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 """
 
+CHAPTERS = [
+    {"id": n, "start": start, "end": start + 500, "time_base": Fraction(1, 1000),
+     "metadata": {"title": title}}
+    for n, start, title in ((1, 0, "One"), (2, 500, "Zwölf"))
+]  # fmt: skip
+
 
 def _write(
     path: Path,
@@ -38,11 +44,13 @@ def _write(
     tags: dict[str, str] | None = None,
     timecode: str | None = None,
     subtitles: bool = False,
+    chapters: Sequence[Any] = (),
     fps: Fraction | int = 24,
 ) -> Path:
     """Write 24 frames with tones of 440, 880, ... Hz: encoder, channel layout and tags of each."""
     with av.open(str(path), "w") as out:
         out.metadata.update(tags or {})
+        out.set_chapters(list(chapters))
         video: Any = out.add_stream("libx264", rate=Fraction(fps))
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         if timecode:
@@ -172,12 +180,33 @@ def test_timecodes_of_usual_rates(
     assert notes == []
 
 
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_chapters_are_kept(ending: str, tmp_path: Path) -> None:
+    path = _write(tmp_path / f"in.{ending}", [], chapters=CHAPTERS)
+    out, notes = _overlay(path)
+    assert notes == []
+    with av.open(str(out)) as container:
+        found = [
+            (chapter["metadata"]["title"], float(chapter["start"] * chapter["time_base"]))
+            for chapter in container.chapters()
+        ]
+    assert found == [("One", 0.0), ("Zwölf", 0.5)]
+
+
+def test_channels_that_are_mixed_are_told(tmp_path: Path) -> None:
+    path = _write(tmp_path / "in.mov", [("pcm_s16le", "5.1", {})])
+    assert "its 6 channels mixed to stereo" in _overlay(path)[1][0]
+
+
 def test_what_is_left_out_of_a_part_is_said(tmp_path: Path) -> None:
-    path = _write(tmp_path / "in.mov", [], timecode="01:00:00:00", subtitles=True)
+    path = _write(
+        tmp_path / "in.mov", [], timecode="01:00:00:00", subtitles=True, chapters=CHAPTERS
+    )
     source = VideoSource(path)
     writer = overlay_of(source, tmp_path / "o.mp4", whole=False)
     writer.abort()
     assert writer.notes == [
+        "the 2 chapters are left out of the overlay",
         "the timecode (01:00:00:00) is left out of the overlay",
         "subtitles (mov_text) are left out of the overlay",
     ]
