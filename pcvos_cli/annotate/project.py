@@ -402,6 +402,10 @@ def _replaced(record: Any, values: dict[str, Any]) -> Any:
     known = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     if "id" in known:
         raise ConfigError("an object keeps its id")
+    for name, value in known.items():
+        before = getattr(record, name, None)
+        if value is not None and before is not None and type(value) is not type(before):
+            raise ConfigError(f"settings: {name} {value!r} is no {type(before).__name__}")
     try:
         return replace(record, **known)
     except TypeError as error:

@@ -28,6 +28,17 @@ PAGE = {
 """The files of the page, which are all that is served of the package."""
 
 
+_NO_REQUEST = (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
+"""What reading a request that means nothing may raise."""
+
+
+class _Json(JSONResponse):
+    """JSON in ASCII, so that names that are no text can be told as well."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content).encode()
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A request, read."""
@@ -62,12 +73,12 @@ def routes(session: Session) -> list[Route]:
 
     async def edit(request: Request) -> Response:
         session.events.claim(request.headers.get("x-page", ""))
-        return JSONResponse({})
+        return _Json({})
 
     return [
         at("/", _page),
         at("/page/{name}", _page),
-        at("/api/state", lambda asked: JSONResponse(asked.session.state())),
+        at("/api/state", lambda asked: _Json(asked.session.state())),
         at("/api/frames/{frame:int}/picture", _picture),
         at("/api/frames/{frame:int}/mask", _mask),
         at("/api/frames/{frame:int}/mask", _put_mask, "PUT"),
@@ -88,17 +99,17 @@ def _endpoint(
             request.headers.get("x-page", "")
         )
         if not may:
-            return JSONResponse({"error": "another page edits this video"}, 409)
+            return _Json({"error": "another page edits this video"}, 409)
         asked = Asked(session, request, await request.body())
         try:
             return await run_in_threadpool(answer, asked)
         except PCVOSError as error:
-            return JSONResponse(in_words(error), 507 if isinstance(error, OutputError) else 400)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            return JSONResponse({"error": f"not a request of this page: {error!r}"}, 400)
+            return _Json(in_words(error), 507 if isinstance(error, OutputError) else 400)
+        except _NO_REQUEST as error:
+            return _Json({"error": f"not a request of this page: {error!r}"}, 400)
         except Exception as error:  # a request never ends the server
             session.on_error(error)
-            return JSONResponse(in_words(error), 500)
+            return _Json(in_words(error), 500)
 
     return endpoint
 
@@ -106,7 +117,7 @@ def _endpoint(
 def _page(asked: Asked) -> Response:
     name = asked.request.path_params.get("name", "index.html")
     if name not in PAGE:
-        return JSONResponse({"error": f"there is no {name}"}, 404)
+        return _Json({"error": f"there is no {name}"}, 404)
     content = (files("pcvos_cli.annotate") / "page" / name).read_bytes()
     return Response(content, media_type=PAGE[name])
 
@@ -125,7 +136,7 @@ def _put_mask(asked: Asked) -> Response:
     labels = decode_runs(asked.body, asked.session.project.size)
     reference = asked.request.query_params.get("reference") != "0"
     asked.session.correct(asked.frame, labels, reference=reference)
-    return JSONResponse({})
+    return _Json({})
 
 
 def _prompt(asked: Asked) -> Response:
@@ -156,4 +167,4 @@ def _act(asked: Asked) -> Response:
         raise ConfigError(f"there is no {name}")
     result = actions[name]()
     session.changed()
-    return JSONResponse({"result": result})
+    return _Json({"result": result})

@@ -1,6 +1,7 @@
 """What the page asks for, without a browser."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -18,8 +19,10 @@ from pcvos_cli.annotate.routes import PAGE, routes
 from pcvos_cli.annotate.runs import decode_runs, encode_runs
 from pcvos_cli.annotate.session import Session
 from pcvos_cli.files import write_whole
-from pcvos_cli.video.source import FrameSource
+from pcvos_cli.video.seeking import FrameFinder
+from pcvos_cli.video.source import FrameSource, open_source
 from tests.support.asgi import Answer, ask
+from tests.support.videos import pictures, write_video
 from tests.unit.pcvos_cli.annotate.conftest import FRAMES, SIZE, ball
 
 Ask = Callable[..., Answer]
@@ -281,3 +284,41 @@ def test_only_the_video_and_the_folder_are_touched(video: Path, tmp_path: Path) 
     users = [p for p in read if p.is_relative_to(tmp_path) or p.is_relative_to(video.parent)]
     assert [p for p in users if p != video and not p.is_relative_to(out)] == []
     assert not list(work.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
+def test_names_that_are_no_text_are_told(tmp_path: Path) -> None:
+    """A file's, and an object's whose emoji a limit of letters cut in two."""
+    video = write_video(tmp_path / os.fsdecode(b"v\xff.mp4"), pictures(2))
+    with open_source(video) as source, Project(tmp_path / "out", FrameFinder(source)) as project:
+        session = Session(source, project, lambda _: None)
+        session.events.editor = "editor"
+        app = Starlette(routes=routes(session))
+        number = project.add_object().id
+        body = json.dumps({"id": number, "name": "dog \ud83d"}).encode()
+        page = {"x-page": "editor"}
+        path = "/api/do/change_object"
+        assert ask(app, path, method="POST", body=body, headers=page).status == 200
+        state = ask(app, "/api/state").json
+    assert state["video"]["name"] == video.name
+    assert state["objects"][0]["name"] == "dog \ud83d"
+
+
+@pytest.mark.parametrize(
+    ("action", "body"),
+    [
+        ("choose", {"interval": 2.5}),
+        ("choose", {"interval": True}),
+        ("choose", {"backward": "yes"}),
+        ("change_object", {"id": 1, "shown": "no"}),
+        ("add_object", b"[" * 100_000),
+    ],
+)
+def test_values_of_another_type_are_refused(
+    action: str, body: Any, asked: Ask, failures: list[Exception]
+) -> None:
+    asked("/api/do/add_object", "POST", {})
+    before = asked("/api/state").json
+    assert asked(f"/api/do/{action}", "POST", body).status == 400
+    assert asked("/api/state").json == before
+    assert not failures
