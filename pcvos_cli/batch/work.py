@@ -21,6 +21,7 @@ from pcvos_cli.batch.engine import TaskProgress
 from pcvos_cli.batch.findings import examine
 from pcvos_cli.batch.jobs import Job
 from pcvos_cli.files import output_errors
+from pcvos_cli.masks.formats import FORMATS
 from pcvos_cli.run.identity import content_digest, identity_digest, package_versions
 from pcvos_cli.run.output_folder import LOCK, REPORT, OutputFolder
 from pcvos_cli.run.pipeline import plan_video, segment_video
@@ -204,8 +205,15 @@ def _publishing(assignment: Assignment, progress: TaskProgress) -> SegmentReport
 
 
 def is_whole(report: SegmentReport) -> bool:
-    """Tell whether the results that a report names are still there."""
-    return all(Path(path).exists() for path in report.outputs.values())
+    """Tell whether the results that a report names are still there, with a file for each frame."""
+    for name, path in report.outputs.items():
+        place, form = Path(path), FORMATS[name]
+        if not place.exists() or (form.beside and not place.with_name(form.beside).exists()):
+            return False
+        frames = report.segmented_frames if name == "scores" else report.frames
+        if form.pattern and sum(1 for _ in place.glob(form.pattern)) < frames:
+            return False
+    return True
 
 
 def segment_into(assignment: Assignment, output: Path, progress: TaskProgress) -> SegmentReport:
