@@ -159,7 +159,7 @@ def from_grey(path: Path, grey: NDArray[np.uint8], notes: list[str]) -> NDArray[
     """Read 8-bit grey: values are ids if they form regions."""
     count = np.unique(grey).size
     if count > MAX_VALUES + 1 or has_edge_values(grey[..., None]):
-        raise anti_aliased(path, f"{count} values")
+        raise anti_aliased(path, f"{count} values", count)
     return apply_void(grey.astype(np.int32), notes)
 
 
@@ -171,12 +171,20 @@ def no_image(path: Path, error: Exception) -> InputError:
     )
 
 
-def anti_aliased(path: Path, found: str) -> MaskError:
-    """Return the error for a mask with ``found``, values or colours, along its edges."""
+def anti_aliased(path: Path, found: str, count: int = 0) -> MaskError:
+    """Return the error for a mask with ``found``, values or colours, along its edges.
+
+    Args:
+        path: The file.
+        found: What it has, in words.
+        count: How many, where so many could also be ids.
+    """
+    more = f"; ids of more than {MAX_VALUES} objects need 16-bit grey, or the palette of DAVIS"
     return MaskError(
         f"{path}: {found}: looks anti-aliased",
         hint="save the mask without smoothing (hard brush, nearest-neighbour resize), one value "
-        "an object; for a single object, threshold it to 0 and 255",
+        "an object; for a single object, threshold it to 0 and 255"
+        + (more if count > MAX_VALUES + 1 else ""),
     )
 
 

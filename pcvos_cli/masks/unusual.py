@@ -121,7 +121,7 @@ def _from_indices(
             )
         notes.append(f"index 0 of the palette, {_hex(zero)}, is the background")
     if is_smooth(flat):
-        raise reference.anti_aliased(path, f"{used.size} colours")
+        raise reference.anti_aliased(path, f"{used.size} colours", used.size)
     return reference.apply_void(indices.astype(np.int32), notes)
 
 

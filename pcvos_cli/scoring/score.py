@@ -11,7 +11,7 @@ from model.metrics.contour import contour_accuracy, window_of
 from model.metrics.region import region_similarity
 from model.metrics.summary import ObjectScore, summarise_object
 from pcvos_cli.masks.label_files import VOID, LabelMap, label_values, read_labels
-from pcvos_cli.run.output_folder import RLE
+from pcvos_cli.run.output_folder import MASKS, RLE
 from pcvos_cli.scoring.layouts import TruthDataset, TruthSequence, prediction_folder
 from pcvos_cli.scoring.parallel import parallel_map
 
@@ -205,7 +205,8 @@ def _require_all(sequence: TruthSequence, folder: Path) -> None:
         raise InputError(
             f"{folder}: {len(missing)} of {len(sequence.frames)} masks are missing,"
             f" the first is {missing[0]}.png",
-            hint=f"convert {folder / RLE} first: pcvos convert {folder} --to davis"
+            hint=f"convert {folder / RLE} first: pcvos convert {folder} --to davis "
+            f"-o {folder / MASKS}"
             if (folder / RLE).is_file()
             else "write a mask for every frame, also where nothing is seen",
         )

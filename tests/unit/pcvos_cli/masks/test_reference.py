@@ -139,6 +139,20 @@ def test_16_bit_anti_aliased_is_refused(tmp_path: Path) -> None:
         read(save(tmp_path / "m.png", smooth_disc().astype(np.uint16) * 257))
 
 
+@pytest.mark.parametrize("palette", [False, True])
+def test_more_than_64_ids_in_8_bits_are_told_where_they_fit(palette: bool, tmp_path: Path) -> None:
+    blocks = np.repeat(np.repeat(np.arange(1, 101).reshape(10, 10), 5, 0), 5, 1)
+    image = Image.fromarray(blocks.astype(np.uint8))
+    if palette:
+        image.putpalette([0, 0, 0, *np.random.default_rng(0).integers(0, 256, 765).tolist()])
+    image.save(tmp_path / "m.png")
+    with pytest.raises(MaskError) as caught:
+        read_reference(tmp_path / "m.png", 0, (50, 50))
+    assert "more than 64 objects need 16-bit grey" in (caught.value.hint or "")
+    Image.fromarray(blocks.astype(np.uint16)).save(tmp_path / "m.png")
+    assert len(read_reference(tmp_path / "m.png", 0, (50, 50)).object_ids) == 100
+
+
 def test_more_than_64_ids_in_16_bit(tmp_path: Path) -> None:
     labels = (np.arange(100).reshape(10, 10) * 5).repeat(6, 0).repeat(6, 1).astype(np.int32)
     mask = read(save(tmp_path / "m.png", labels.astype(np.uint16)), (60, 60))

@@ -91,7 +91,7 @@ def test_a_result_folder_without_pngs_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "p" / "a" / "masks.json").write_text("{}")
     with pytest.raises(InputError, match="3 of 3 masks are missing") as told:
         score_dataset(load_dataset("davis2017", root), tmp_path / "p", jobs=1)
-    assert "pcvos convert" in (told.value.hint or "")
+    assert f"--to davis -o {tmp_path / 'p' / 'a' / 'masks'}" in (told.value.hint or "")
 
 
 @pytest.mark.parametrize("write", [write_davis2016, write_davis2017])
