@@ -24,7 +24,6 @@ from pcvos_cli.batch.work import (
     UNFINISHED,
     Assignment,
     Outcome,
-    is_whole,
     job_key,
     segment_job,
 )
@@ -253,7 +252,7 @@ def finished(task: Assignment, row: dict[str, Any] | None) -> SegmentReport | No
     if row is None or row["status"] != DONE or task.overwrite or task.job.fault is not None:
         return None
     report = SegmentReport.read(task.folder / REPORT)
-    if report is None or report.identity != row["identity"] or not is_whole(report):
+    if report is None or report.identity != row["identity"] or report.missing(task.folder):
         return None
     return report if row["key"] and row["key"] == job_key(task) else None
 

@@ -21,7 +21,6 @@ from pcvos_cli.batch.engine import TaskProgress
 from pcvos_cli.batch.findings import examine
 from pcvos_cli.batch.jobs import Job
 from pcvos_cli.files import output_errors
-from pcvos_cli.masks.formats import FORMATS
 from pcvos_cli.run.identity import content_digest, identity_digest, package_versions
 from pcvos_cli.run.output_folder import LOCK, REPORT, OutputFolder
 from pcvos_cli.run.pipeline import plan_video, segment_video
@@ -181,7 +180,7 @@ def plan_job(assignment: Assignment, _progress: TaskProgress) -> RunPlan:
 def _publishing(assignment: Assignment, progress: TaskProgress) -> SegmentReport:
     folder, work = assignment.folder, assignment.workplace
     earlier = None if assignment.overwrite else SegmentReport.read(folder / REPORT)
-    if earlier is not None and is_whole(earlier):
+    if earlier is not None and earlier.missing(folder) is None:
         # But of which run? This refuses that of another one, and else does nothing.
         return segment_into(assignment, folder, progress)
     _wait_for(work)
@@ -202,18 +201,6 @@ def _publishing(assignment: Assignment, progress: TaskProgress) -> SegmentReport
 
         shutil.rmtree(stretch_folder(assignment), ignore_errors=True)
     return _with_paths(report, work, folder)
-
-
-def is_whole(report: SegmentReport) -> bool:
-    """Tell whether the results that a report names are still there, with a file for each frame."""
-    for name, path in report.outputs.items():
-        place, form = Path(path), FORMATS[name]
-        if not place.exists() or (form.beside and not place.with_name(form.beside).exists()):
-            return False
-        frames = report.segmented_frames if name == "scores" else report.frames
-        if form.pattern and sum(1 for _ in place.glob(form.pattern)) < frames:
-            return False
-    return True
 
 
 def segment_into(assignment: Assignment, output: Path, progress: TaskProgress) -> SegmentReport:

@@ -201,6 +201,11 @@ def _find_unfinished(folder: OutputFolder, saved: SavedRun, job: Job) -> Segment
         return None
     report = SegmentReport.read(folder.path / REPORT)
     if report is not None and report.identity == identity_digest(job.identity):
+        if (gone := report.missing(folder.path)) is not None:
+            raise OutputError(
+                f"{folder.path}: this run was complete, but not all of it is there: {gone}",
+                hint="pass --overwrite to make all of it again",
+            )
         return replace(report, notes=("this run was complete already; nothing was done",))
     raise OutputError(
         f"{folder.path}: holds results, but no unfinished run to resume",

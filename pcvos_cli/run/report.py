@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from pcvos_cli.files import write_whole
+from pcvos_cli.masks.formats import FORMATS
 from pcvos_cli.run.device import device_name
 from pcvos_cli.run.identity import identity_digest, package_versions
 from pcvos_cli.run.output_folder import PLACES
@@ -91,6 +92,23 @@ class SegmentReport:
             return cls(**values)
         except (OSError, ValueError, TypeError, AttributeError):
             return None
+
+    def missing(self, folder: Path) -> str | None:
+        """Return which of the results in ``folder``, the run's, is gone; ``None`` if none is.
+
+        A folder with a file a frame is gone where one of them is.
+        """
+        for name in self.outputs:
+            form = FORMATS[name]
+            for place in filter(None, (form.place, form.beside)):
+                if not (folder / place).exists():
+                    return place
+            frames = self.segmented_frames if name == "scores" else self.frames
+            if form.pattern is not None:
+                files = sum(1 for _ in (folder / form.place).glob(form.pattern))
+                if files < frames:
+                    return f"{form.place} ({files} of {frames} files)"
+        return None
 
     def write(self, path: Path) -> None:
         """Write the report as JSON, under a temporary name first.

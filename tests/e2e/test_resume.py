@@ -162,6 +162,11 @@ def test_resume_begins_where_nothing_is_and_ends_where_all_is(
     assert other.exit_code == 6
     assert "no unfinished run" in other.stderr
     assert {p: p.stat().st_mtime_ns for p in out.rglob("*")} == before
+    sorted((out / "masks").iterdir())[3].unlink()
+    lacking = pcvos("segment", *arguments, "-o", out, "--resume")
+    assert lacking.exit_code == 6
+    assert f"masks ({first['frames'] - 1} of {first['frames']} files)" in lacking.stderr
+    assert "--overwrite" in lacking.stderr
 
 
 def test_another_run_is_not_resumed(arguments: list[str | Path], tmp_path: Path) -> None:

@@ -1,12 +1,12 @@
-"""What a finished job left, looked at again."""
+"""What a finished run left, looked at again."""
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from pcvos_cli.batch.work import is_whole
+from pcvos_cli.run.report import SegmentReport
 
 NAMES = ("masks/00000.png", "masks/00001.png", "matte/00000.png", "matte/00001.png", "matte.mp4",
          "scores/00001.npz", "masks.json")  # fmt: skip
@@ -18,16 +18,19 @@ def report(tmp_path: Path) -> Any:
     for name in NAMES:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    places = {"png": "masks", "matte": "matte", "scores": "scores", "rle": "masks.json"}
-    outputs = {name: str(tmp_path / place) for name, place in places.items()}
+    outputs = dict.fromkeys(("png", "matte", "scores", "rle"), "as seen from elsewhere")
     return SimpleNamespace(outputs=outputs, frames=2, segmented_frames=1)
 
 
-def test_results_that_are_all_there_are_whole(report: Any) -> None:
-    assert is_whole(report)
+def missing(report: Any, folder: Path) -> str | None:
+    return SegmentReport.missing(cast("SegmentReport", report), folder)
+
+
+def test_of_results_that_are_all_there_none_is_missed(report: Any, tmp_path: Path) -> None:
+    assert missing(report, tmp_path) is None
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_that_is_gone_is_missed(name: str, report: Any, tmp_path: Path) -> None:
     (tmp_path / name).unlink()
-    assert not is_whole(report)
+    assert (missing(report, tmp_path) or "").startswith(name.split("/")[0])
