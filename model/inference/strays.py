@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from model.inference.shots import SUPPORT
+
 STRIDE = 4
 """Side of a cell, pixels: parts are told apart, and dropped, by cells."""
 
@@ -47,9 +49,6 @@ soapbox 0.95 to 1.98; large parts of bmx-trees between trees 0.17 to 2.4."""
 
 FEW = 5
 """Where fewer places than these are to be expected, nothing is said of a part."""
-
-SUPPORT = 0.3
-"""A cell of the key counts with the share of it that a mask covers, from this on."""
 
 
 class StrayFilter:
