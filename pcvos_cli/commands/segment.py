@@ -158,8 +158,8 @@ def segment(
         typer.Option(
             "--range",
             metavar="LOW,HIGH",
-            help="Values of a folder's images that are black and white. Default: what images of "
-            "more than 8 bits span, on all frames.",
+            help="Values that are shown as black and white. Default: what pictures of more than 8 "
+            "bits span, on all frames.",
         ),
     ] = None,
     category: options.Category = None,

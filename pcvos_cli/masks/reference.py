@@ -128,6 +128,9 @@ def _labels(path: Path, colours: ColourMap, notes: list[str]) -> NDArray[np.int3
         grey = np.asarray(image)
         if stored in _SPREAD and not set(np.unique(grey).tolist()) <= {0, VOID}:
             grey = grey // _SPREAD[stored]
+        elif "'L;I'" in stored:
+            grey = 255 - grey  # Stored values count, and Pillow turned them around.
+            notes.append("a TIFF of MinIsWhite: its values count as they are stored")
         return from_grey(path, grey, notes)
     from pcvos_cli.masks.unusual import read_unusual
 

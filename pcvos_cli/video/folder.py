@@ -208,11 +208,13 @@ def _odd_ones(files: list[Path], stacks: list[Path]) -> list[str]:
 
 def _scale(deep: list[Path], value_range: tuple[float, float] | None) -> "Intensity":
     """Return the given scale, or that of images of more than 8 bits."""
-    from pcvos_cli.video.intensity import Intensity, read_values, spread
+    from pcvos_cli.video.intensity import Intensity, is_min_is_white, read_values, spread
 
     if value_range is not None:
-        return Intensity(*value_range)
-    return Intensity.of(read_values(file) for file in spread(deep))
+        scale = Intensity(*value_range)
+    else:
+        scale = Intensity.of(read_values(file) for file in spread(deep))
+    return scale.inverted() if deep and is_min_is_white(deep[0]) else scale
 
 
 class _Header(NamedTuple):

@@ -1,4 +1,4 @@
-"""Images of more than 8 bits, or of floats: one scale from values to grey for a whole sequence.
+"""Pictures of more than 8 bits, or of floats: one scale from values to grey for a sequence.
 
 Cameras and microscopes fill a part of the range that their files can hold, and only the
 sequence says which. With one scale for all frames, an object keeps its brightness.
@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from model.errors import InputError
+
+if TYPE_CHECKING:
+    import av
 
 Values = NDArray[np.generic]
 """``(H, W)`` or ``(H, W, 3)`` integers or floats as a file holds them."""
@@ -59,6 +63,16 @@ def read_values(path: Path) -> Values:
     return values
 
 
+def is_min_is_white(path: Path) -> bool:
+    """Whether a TIFF says that its lowest value is white; the others never do."""
+    try:
+        with Image.open(path) as image:
+            tags = getattr(image, "tag_v2", {})
+            return image.format == "TIFF" and tags.get(_PHOTOMETRIC) == 0
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False  # The reader says what is wrong.
+
+
 def _is_unsigned(image: Image.Image) -> bool:
     """Whether a TIFF of 32 bits holds no negative values, whatever Pillow makes of them."""
     tags = getattr(image, "tag_v2", None)
@@ -67,6 +81,9 @@ def _is_unsigned(image: Image.Image) -> bool:
 
 _SAMPLE_FORMAT = 339
 """Tag of a TIFF: 1 is unsigned, 2 is signed."""
+
+_PHOTOMETRIC = 262
+"""Tag of a TIFF: of greys, 0 is MinIsWhite and 1 MinIsBlack."""
 
 
 def _unusual(path: Path, error: Exception) -> Values:
@@ -107,7 +124,8 @@ class Intensity:
     """The scale of a sequence.
 
     Attributes:
-        low: Value that becomes black.
+        low: Value that becomes black; the larger of the two where a file says that its lowest
+            is white.
         high: Value that becomes white.
         frames_beyond: Frames of which more than a hundredth lies beyond the two.
     """
@@ -115,6 +133,10 @@ class Intensity:
     low: float
     high: float
     frames_beyond: set[int] = field(default_factory=set)
+
+    def inverted(self) -> "Intensity":
+        """Return the scale with black and white exchanged, as a TIFF of MinIsWhite is shown."""
+        return Intensity(self.high, self.low)
 
     @classmethod
     def of(cls, samples: Iterable[Values]) -> "Intensity":
@@ -144,24 +166,52 @@ class Intensity:
             return rounded
         return np.repeat(rounded[..., None], 3, axis=2)
 
-    def notes(self, *, given: bool) -> list[str]:
+    def notes(self, *, given: bool, of_first: bool = False) -> list[str]:
         """Return what the user should know; more once frames have been read.
 
         Args:
             given: The user chose the scale.
+            of_first: It is what the first frame spans, for no other could be looked at.
         """
         said = []
         if not given:
             said.append(
-                f"values from {self.low:g} to {self.high:g} are shown as black to white on all "
-                "frames; --range LOW,HIGH sets others"
+                f"values from {self.low:g} to {self.high:g}"
+                f"{', the span of the first frame,' if of_first else ''} are shown as black to "
+                "white on all frames; --range LOW,HIGH sets others"
             )
+        if self.low > self.high:
+            said.append("the file says that its low values are white (MinIsWhite)")
         if self.frames_beyond:
             said.append(
                 f"{len(self.frames_beyond)} frame(s) have values beyond "
-                f"{self.low:g} to {self.high:g}, the first is frame {min(self.frames_beyond)}"
+                f"{min(self.low, self.high):g} to {max(self.low, self.high):g}, the first is frame "
+                f"{min(self.frames_beyond)}"
             )
         return said
+
+
+def values_of(picture: "av.VideoFrame", size: tuple[int, int]) -> Values:
+    """Return the values of a decoded frame of ``reader.DEEP``, ``(H, W)`` or ``(H, W, 3)``.
+
+    Args:
+        picture: The frame.
+        size: ``(H, W)``; a frame of another size is scaled to it.
+
+    Raises:
+        InputError: There are values that are no numbers.
+    """
+    if (picture.height, picture.width) != size:
+        picture = picture.reformat(width=size[1], height=size[0], threads=1)
+    if picture.format.name.startswith("ya16"):
+        plane, kind = picture.planes[0], "<u2" if picture.format.name.endswith("le") else ">u2"
+        rows = np.frombuffer(bytes(plane), kind).reshape(picture.height, -1)
+        return rows[:, : 2 * picture.width : 2].astype(np.uint16)
+    if not picture.format.name.startswith("gray"):
+        picture = picture.reformat(format="rgb48le", threads=1)
+    values = picture.to_ndarray()
+    check_numbers(values, "the video")
+    return values
 
 
 def spread(files: Sequence[Path]) -> list[Path]:

@@ -7,6 +7,7 @@ import select
 from collections.abc import Generator, Iterator
 from io import FileIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 from av.container import InputContainer
@@ -16,6 +17,9 @@ from model.errors import InputError
 from pcvos_cli.video.faults import Faults
 from pcvos_cli.video.reader import VideoSource, decode_pictures, video_stream
 from pcvos_cli.video.source import STDIN, Frame
+
+if TYPE_CHECKING:
+    from pcvos_cli.video.intensity import Values
 
 _WAIT_SECONDS = 0.5
 """Between two looks whether somebody writes, so that Ctrl-C ends the wait."""
@@ -28,13 +32,16 @@ class PipeSource(VideoSource):
 
     Args:
         path: The pipe, or ``-`` for standard input. Waits until somebody writes.
+        value_range: As of a file; ``None`` for what the first frame spans.
 
     Raises:
+        ConfigError: As of a file.
         InputError: It is no video, or one whose index comes last.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, value_range: tuple[float, float] | None = None) -> None:
         self._path = path
+        self._given = value_range
         self._faults = Faults()
         self._running = []
         self._begun = False
@@ -61,6 +68,10 @@ class PipeSource(VideoSource):
         if self._info.has_audio:
             said.append("the sound of a pipe is not carried over")
         return said
+
+    def _samples(self) -> "Iterator[Values]":
+        """Yield nothing: the frames to come are not there yet."""
+        return iter(())
 
     def _frames(self, first: int) -> Iterator[Frame]:
         """As of a file; the second time an error."""

@@ -15,7 +15,7 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from model.errors import InputError
+from model.errors import ConfigError, InputError
 from pcvos_cli.video.faults import Clock, Faults, LostFrames
 from pcvos_cli.video.source import Frame, FrameSource, VideoInfo, is_pipe
 from pcvos_cli.video.truncation import frames_in_index, is_cut_off
@@ -23,6 +23,7 @@ from pcvos_cli.video.upright import Turn
 
 if TYPE_CHECKING:
     from pcvos_cli.video.hdr import ToneMap
+    from pcvos_cli.video.intensity import Intensity, Values
 
 MAX_CORRUPT_RUN = 8
 """Undecodable packets in a row that are skipped; one more and the file is given up."""
@@ -35,6 +36,18 @@ SCALER_THREADS = 1
 FFmpeg 8.1 wrote eight wrong pixels in 3 of 100 small conversions; with one thread, none."""
 
 
+DEEP = frozenset(
+    f"{name}{order}"
+    for name in (
+        *("gray9", "gray10", "gray12", "gray14", "gray16", "grayf32", "ya16"),
+        *("rgb48", "bgr48", "rgba64", "bgra64", "gbrp16", "gbrap16"),
+    )
+    for order in ("le", "be")
+)
+"""Pixel formats whose values get a scale, as those of deep images do. Colours of 10 and 12 bits
+are of cameras and discs, which use their range as it is declared."""
+
+
 class VideoSource(FrameSource):
     """Frames of a video file, decoded as they are asked for.
 
@@ -44,13 +57,19 @@ class VideoSource(FrameSource):
 
     Args:
         path: Anything FFmpeg reads from a local file.
+        value_range: Values of a video of ``DEEP`` that are shown as black and as white; ``None``
+            for what they span.
 
     Raises:
+        ConfigError: The video is none of ``DEEP``, and has a ``value_range``.
         InputError: Not found, zero bytes, not a video, audio only, no decodable frame.
     """
 
-    def __init__(self, path: Path) -> None:
+    _of_first = False
+
+    def __init__(self, path: Path, *, value_range: tuple[float, float] | None = None) -> None:
         self._path = path
+        self._given = value_range
         self._faults = Faults()
         self._running: list[Generator[Frame, None, None]] = []
         with contextlib.closing(open_container(path)) as container:
@@ -71,11 +90,48 @@ class VideoSource(FrameSource):
         """Learn from the first frame what all are like."""
         self._turn = Turn.of(first)
         self._coded_size = (first.height, first.width)
-        self._info = self._describe(container, stream)
         self._tone_map = _tone_map(first)
+        self._intensity = self._scale(first)
+        self._info = self._describe(container, stream)
+
+    def _scale(self, first: av.VideoFrame) -> "Intensity | None":
+        """Return how values are shown; ``None`` for as FFmpeg converts them."""
+        if first.format.name not in DEEP or self._tone_map is not None:
+            if self._given is not None:
+                raise ConfigError(
+                    f"--range is for images, and for video in grey of more than 8 bits or colours "
+                    f"of 16, and {self._path} is neither"
+                )
+            return None
+        from pcvos_cli.video.intensity import Intensity, values_of
+
+        if self._given is not None:
+            return Intensity(*self._given)
+        samples = [values_of(first, self._coded_size), *self._samples()]
+        self._of_first = len(samples) == 1
+        return Intensity.of(samples)
+
+    def _samples(self) -> "Iterator[Values]":
+        """Yield the values of frames spread evenly, or as near to that as keyframes allow."""
+        from pcvos_cli.video.intensity import SAMPLES, values_of
+
+        with contextlib.closing(open_container(self._path)) as container:
+            stream = video_stream(container, self._path)
+            begin, length = container.start_time or 0, container.duration or 0
+            for part in range(1, SAMPLES if length else 0):
+                picture, wanted = None, begin + length * part // (SAMPLES - 1)
+                # Damage, or a file in which nothing can be sought: other frames tell.
+                with contextlib.suppress(FFmpegError):
+                    container.seek(wanted)
+                    for picture in itertools.islice(container.decode(stream), SAMPLES):
+                        if (picture.time or 0) * av.time_base >= wanted:
+                            break
+                if picture is not None and picture.format.name in DEEP:
+                    yield values_of(picture, self._coded_size)
 
     def _describe(self, container: InputContainer, stream: VideoStream) -> VideoInfo:
         height, width = self._turn.size(self._coded_size)
+        scale = self._intensity
         time_base = _fraction(stream.time_base) or Fraction(1, 90000)
         fps = _fraction(stream.average_rate) or _fraction(stream.guessed_rate) or FALLBACK_FPS
         return VideoInfo(
@@ -89,6 +145,7 @@ class VideoSource(FrameSource):
             time_base=time_base,
             has_audio=any(s.type == "audio" for s in container.streams),
             name_digits=max(5, len(str(_last_index(container, stream, fps)))),
+            value_range=None if scale is None else (scale.low, scale.high),
         )
 
     @property
@@ -100,6 +157,8 @@ class VideoSource(FrameSource):
     def notes(self) -> list[str]:
         """How the video is understood; more once it has been decoded."""
         colours = [] if self._tone_map is None else [self._tone_map.note]
+        if self._intensity is not None:
+            colours += self._intensity.notes(given=self._given is not None, of_first=self._of_first)
         return colours + self._faults.remarks()
 
     def _frames(self, first: int) -> Iterator[Frame]:
@@ -148,16 +207,25 @@ class VideoSource(FrameSource):
                 index=index,
                 name=self._info.frame_name(index),
                 pts=pts,
-                rgb=self.to_rgb(picture, to_rgb, faults),
+                rgb=self.to_rgb(picture, to_rgb, faults, index),
             )
 
     def to_rgb(
-        self, picture: av.VideoFrame, to_rgb: VideoReformatter, faults: Faults
+        self, picture: av.VideoFrame, to_rgb: VideoReformatter, faults: Faults, index: int
     ) -> NDArray[np.uint8]:
-        """Convert to upright RGB of BT.709, from what the frame declares of its colours."""
+        """Convert to upright RGB of BT.709, from what the frame declares of its colours.
+
+        Raises:
+            InputError: It has values that are no numbers.
+        """
         height, width = self._coded_size
         if (picture.height, picture.width) != self._coded_size:
             faults.rescaled_frames += 1
+        if self._intensity is not None and picture.format.name in DEEP:
+            from pcvos_cli.video.intensity import values_of
+
+            values = values_of(picture, self._coded_size)
+            return self._turn.apply(self._intensity.rgb(values, index))
         converted = to_rgb.reformat(
             picture,
             width,

@@ -85,7 +85,7 @@ class FrameFinder:
             if isinstance(self._source, VideoSource) and self._seekable:
                 picture = self._pictures.get(index) or self._find(index)
                 if picture is not None:
-                    return self._source.to_rgb(picture, VideoReformatter(), Faults())
+                    return self._source.to_rgb(picture, VideoReformatter(), Faults(), index)
             frame = next(self._source.frames_from(index), None)
         if frame is None:
             raise InputError(f"{self.info.path}: frame {index} cannot be decoded")

@@ -144,12 +144,13 @@ def open_source(
         path: Anything FFmpeg reads, a folder of images in natural order, or a pipe.
         fps: Frame rate that a folder of images is given.
         exclude: Images in that folder that are no frames.
-        value_range: Values of the images that are shown as black and as white.
+        value_range: Values of the images, or of a video of more than 8 bits, that are shown as
+            black and as white.
         channel: Which channel of a TIFF stack is shown, from 0 on.
 
     Raises:
-        ConfigError: A video is given a ``value_range`` or a ``channel``, or a stack has no
-            such channel.
+        ConfigError: A video is given a ``channel``, or one of 8 bits a ``value_range``; or a
+            stack has no such channel.
         InputError: Not found, zero bytes, no video stream, a folder without images.
     """
     if path.is_dir():
@@ -157,11 +158,11 @@ def open_source(
 
         return FolderSource(path, fps=fps, exclude=exclude, value_range=value_range)
     if is_pipe(path):
-        if channel is not None or value_range is not None:
-            raise ConfigError(f"--range and --channel are for images, and {path} is a pipe")
+        if channel is not None:
+            raise ConfigError(f"--channel is for TIFF stacks, and {path} is a pipe")
         from pcvos_cli.video.pipe import PipeSource
 
-        return PipeSource(path)
+        return PipeSource(path, value_range=value_range)
     if not path.is_file():
         from pcvos_cli.video.refusals import no_file
 
@@ -173,14 +174,15 @@ def open_source(
             return TiffSource(path, fps, channel=channel, value_range=value_range)
     if channel is not None:
         raise ConfigError(f"--channel is for TIFF stacks, and {path} is none")
-    if value_range is not None:
-        raise ConfigError(f"--range is for folders of images, and {path} is none")
     other = _picture_file(path)
     if other is not None:
+        if value_range is not None:
+            other.close()
+            raise ConfigError(f"--range is for values of more than 8 bits, and {path} has none")
         return other
     from pcvos_cli.video.reader import VideoSource
 
-    return VideoSource(path)
+    return VideoSource(path, value_range=value_range)
 
 
 def is_pipe(path: Path) -> bool:

@@ -17,6 +17,8 @@ from model.errors import ConfigError, InputError
 from pcvos_cli.video.intensity import SAMPLES, Intensity, check_numbers
 from pcvos_cli.video.source import Frame, FrameSource, VideoInfo
 
+MINISWHITE = tifffile.PHOTOMETRIC.MINISWHITE
+
 _WORDS = {"T": "time", "Z": "depth", "C": "channel"}
 
 
@@ -116,12 +118,15 @@ class TiffSource(FrameSource):
         self, count: int, first: NDArray[Any], value_range: tuple[float, float] | None
     ) -> Intensity | None:
         if value_range is not None:
-            return Intensity(*value_range)
-        if first.dtype in (np.uint8, np.bool_):
+            scale = Intensity(*value_range)
+        elif first.dtype == np.uint8:
             return None
-        step = max(1.0, (count - 1) / (SAMPLES - 1))
-        chosen = [math.floor(i * step + 0.5) for i in range(min(count, SAMPLES))]
-        return Intensity.of(self._values(index) for index in chosen)
+        else:
+            step = max(1.0, (count - 1) / (SAMPLES - 1))
+            chosen = [math.floor(i * step + 0.5) for i in range(min(count, SAMPLES))]
+            scale = Intensity.of(self._values(index) for index in chosen)
+        dark = self._series.keyframe.photometric == MINISWHITE and first.dtype != np.uint8
+        return scale.inverted() if dark else scale
 
     @property
     def notes(self) -> list[str]:
@@ -163,7 +168,7 @@ class TiffSource(FrameSource):
                 f"{self._path}: frame {index} cannot be read ({error})",
                 hint="write the stack again, without compression",
             ) from error
-        values = _grey_or_rgb(values)
+        values = _grey_or_rgb(values, self._series.axes[len(self._pages) :], self._series.keyframe)
         check_numbers(values, f"{self._path}, frame {index}")
         return values
 
@@ -185,7 +190,10 @@ class TiffSource(FrameSource):
         except (ValueError, ImportError):  # A compression that tifffile needs imagecodecs for.
             with Image.open(self._path) as image:
                 image.seek(page)
-                return np.asarray(image)
+                values = np.asarray(image)
+                # Pillow turns MinIsWhite of 1 and 8 bits around, where tifffile does not.
+                turned = image.mode in "1L" and series.keyframe.photometric == MINISWHITE
+                return ~values if turned else values
 
     def _frames(self, first: int) -> Iterator[Frame]:
         for index in range(first, self._info.frame_count or 0):
@@ -197,8 +205,7 @@ class TiffSource(FrameSource):
         values = self._values(index)
         if self._intensity is not None:
             return self._intensity.rgb(values, index)
-        grey = values.astype(np.uint8) * (255 if values.dtype == np.bool_ else 1)
-        return grey if grey.ndim == 3 else np.repeat(grey[..., None], 3, axis=2)
+        return values if values.ndim == 3 else np.repeat(values[..., None], 3, axis=2)
 
     def close(self) -> None:
         """End every iteration and release the file. Safe to call twice."""
@@ -210,13 +217,30 @@ def _bytes(kind: np.dtype[Any], shape: tuple[int, ...]) -> int:
     return kind.itemsize * math.prod(shape)
 
 
-def _grey_or_rgb(values: NDArray[Any]) -> NDArray[Any]:
-    """Return ``(H, W)`` or ``(H, W, 3)`` of a page with any number of samples, in any order."""
-    if values.ndim < 3:
-        return values
-    if values.shape[0] in (3, 4) and values.shape[2] not in (3, 4):
-        values = np.moveaxis(values, 0, 2)
-    return values[..., :3] if values.shape[2] >= 3 else values[..., 0]
+def _grey_or_rgb(values: NDArray[Any], axes: str, page: Any) -> NDArray[Any]:
+    """Return ``(H, W)`` or ``(H, W, 3)`` of a page; greys of up to 8 bits in full, white bright.
+
+    Args:
+        values: As stored.
+        axes: Their order: ``Y``, ``X``, and ``S`` for samples.
+        page: What says how they are meant.
+    """
+    if "S" in axes:
+        values = np.moveaxis(values, axes.index("S"), -1)
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+        return (page.colormap[:, values] >> 8).transpose(1, 2, 0).astype(np.uint8)
+    if page.photometric == tifffile.PHOTOMETRIC.SEPARATED and values.shape[-1] == 4:
+        full = np.iinfo(values.dtype).max
+        left = full - values.astype(np.uint32)
+        return (left[..., :3] * left[..., 3:] // full).astype(values.dtype)
+    if values.ndim == 3:
+        return values[..., :3] if values.shape[2] >= 3 else values[..., 0]
+    if values.dtype == np.bool_ or (values.dtype == np.uint8 and page.bitspersample < 8):
+        white = 2**page.bitspersample - 1
+        values = (values.astype(np.uint16) * 255 // white).astype(np.uint8)
+    if values.dtype == np.uint8 and page.photometric == MINISWHITE:
+        return 255 - values
+    return values
 
 
 class _Listener(logging.Handler):
@@ -261,7 +285,8 @@ def read_page(path: Path) -> NDArray[Any]:
     """
     try:
         with _heard([]), tifffile.TiffFile(path) as file:
-            return _grey_or_rgb(np.asarray(file.pages.first.asarray()))
+            page = file.pages.first
+            return _grey_or_rgb(np.asarray(page.asarray()), page.axes, page)
     except (OSError, ValueError, IndexError, KeyError, RuntimeError, tifffile.TiffFileError) as e:
         raise InputError(
             f"{path}: not a readable TIFF ({e})", hint="write it again, without compression"

@@ -1,10 +1,8 @@
 """A video through a pipe: the masks of the file, in one pass; what needs two says so."""
 
-import contextlib
 import json
 import os
 import subprocess
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,25 +11,12 @@ import pytest
 from model.errors import InputError
 from pcvos_cli.video.source import open_source
 from tests.support.cli import MODULE, pcvos, square, write_mask
-from tests.support.videos import pictures, times_of, write_video
+from tests.support.videos import fed, pictures, times_of, write_video
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here"),
     pytest.mark.timeout(240),
 ]
-
-
-def fed(path: Path, content: bytes) -> Path:
-    """Make a named pipe into which a thread writes."""
-    os.mkfifo(path)
-
-    def write() -> None:
-        # The reader may have seen enough before the end.
-        with path.open("wb", buffering=0) as pipe, contextlib.suppress(BrokenPipeError):
-            pipe.write(content)
-
-    threading.Thread(target=write, daemon=True).start()
-    return path
 
 
 @pytest.fixture

@@ -1,5 +1,8 @@
 """Small video files, made with PyAV, that have one property each."""
 
+import contextlib
+import os
+import threading
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -166,3 +169,16 @@ def _play(container: Any, track: Any, seconds: float) -> None:
         for ready in resampler.resample(frame):
             container.mux(track.encode(ready))
     container.mux(track.encode(None))
+
+
+def fed(path: Path, content: bytes) -> Path:
+    """Make a named pipe into which a thread writes."""
+    os.mkfifo(path)
+
+    def write() -> None:
+        # The reader may have seen enough before the end.
+        with path.open("wb", buffering=0) as pipe, contextlib.suppress(BrokenPipeError):
+            pipe.write(content)
+
+    threading.Thread(target=write, daemon=True).start()
+    return path

@@ -148,6 +148,77 @@ def test_large_values_of_32_bits_and_colours_of_floats(tmp_path: Path) -> None:
         assert frames[0][15, 10, 0] > frames[0][0, 0, 0], name
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("planes", [3, 4])
+def test_planes_of_colours_are_one_picture(kind: Any, planes: int, tmp_path: Path) -> None:
+    """As tifffile writes ``(3, H, W)`` and ``(T, 3, H, W)`` by default, for each tiny width."""
+    for width in (3, 4, 50):
+        values = np.random.default_rng(0).integers(0, 60, (5, planes, 40, width)).astype(kind)
+        for name, written in (("one", values[0]), ("stack", values)):
+            tifffile.imwrite(
+                tmp_path / f"{name}.tif", written, photometric="rgb", planarconfig="separate"
+            )
+        wanted = np.moveaxis(values[:, :3], 1, 3)
+        options = {} if kind == np.uint8 else {"value_range": (0, 255)}
+        assert np.array_equal(frames_of(tmp_path / "stack.tif", **options), wanted)
+        with open_source(tmp_path / "one.tif", **options) as source:
+            (frame,) = source
+            assert np.array_equal(frame.rgb, wanted[0])
+
+
+@pytest.mark.parametrize("kind", [np.bool_, np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_low_values_are_white_where_the_file_says_so(
+    kind: Any, compression: str | None, tmp_path: Path
+) -> None:
+    """A stack, a page of it, and a folder of pages; values keep their units."""
+    values = (stack() > 20) if kind is np.bool_ else stack().astype(kind)
+    options: dict[str, Any] = {"photometric": "miniswhite", "compression": compression}
+    tifffile.imwrite(tmp_path / "s.tif", values, **options)
+    (tmp_path / "f").mkdir()
+    for index, page in enumerate(values):
+        tifffile.imwrite(tmp_path / "f" / f"{index}.tif", page, **options)
+    object_, ground = (155, 235) if kind is np.uint8 else (0, 255)
+    for path in (tmp_path / "s.tif", tmp_path / "f"):
+        frames = frames_of(path)
+        assert [f[15, 12, 0] for f in (frames[0], frames[1])] == [object_, object_], path
+        assert [f[0, 0, 1] for f in (frames[0], frames[1])] == [ground, ground], path
+    with open_source(tmp_path / "f" / "0.tif") as source:
+        (frame,) = source
+        assert (frame.rgb[15, 12, 0], frame.rgb[0, 0, 0]) == (object_, ground)
+    if kind in (np.uint16, np.float32):
+        with open_source(tmp_path / "s.tif") as source:
+            assert source.info.value_range == (100, 20)
+            assert "the file says that its low values are white (MinIsWhite)" in source.notes
+        (given, *_) = frames_of(tmp_path / "f", value_range=(20, 220))
+        assert (given[15, 12, 0], given[0, 0, 0]) == (153, 255)
+
+
+def test_palettes_inks_and_greys_of_few_bits_in_a_stack(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    colours = rng.integers(0, 65535, (3, 256)).astype(np.uint16)
+    indices = rng.integers(0, 255, (4, *SIZE)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "p.tif", indices, photometric="palette", colormap=colours)
+    wanted = (colours[:, indices] >> 8).transpose(1, 2, 3, 0)
+    assert np.array_equal(frames_of(tmp_path / "p.tif"), wanted)
+    inks = rng.integers(0, 255, (4, *SIZE, 4)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "c.tif", inks, photometric="separated")
+    shown = np.array(Image.fromarray(inks[1], "CMYK").convert("RGB"))
+    assert np.abs(frames_of(tmp_path / "c.tif")[1].astype(int) - shown).max() <= 1
+    pages = [Image.fromarray((index > 99).astype(np.uint8) * 255).convert("1") for index in indices]
+    pages[0].save(tmp_path / "b.tif", save_all=True, append_images=pages[1:], compression="group4")
+    assert np.array_equal(frames_of(tmp_path / "b.tif")[2][..., 0], (indices[2] > 99) * 255)
+
+
+def test_a_mask_of_imagej_keeps_its_values(tmp_path: Path) -> None:
+    """Its binary masks are 255 in a file that says that 255 is black."""
+    values = square(SIZE).astype(np.uint8) * 255
+    tifffile.imwrite(tmp_path / "m.tif", values, photometric="miniswhite")
+    mask = read_reference(tmp_path / "m.tif", 0, SIZE)
+    assert np.array_equal(mask.labels, square(SIZE))
+    assert mask.notes == ["a TIFF of MinIsWhite: its values count as they are stored"]
+
+
 def test_pages_that_are_left_out_and_damage_are_told(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "sizes.tif") as file:
         for rows in (48, 48, 40):
