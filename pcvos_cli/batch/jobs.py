@@ -4,7 +4,9 @@ A folder is searched for videos, and for folders of images, that have their mask
 a CSV or JSON Lines file has a row a video.
 """
 
+import codecs
 import csv
+import io
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -48,6 +50,7 @@ class Job:
         boxes: In place of masks: boxes as ``--box`` takes them.
         clicks: Likewise, as ``--click`` takes them.
         options: Further columns of its row, by the option's name, as they are written there.
+        where: The file and line of its row.
         fault: Why it cannot be run, or ``None``.
     """
 
@@ -58,6 +61,7 @@ class Job:
     boxes: tuple[str, ...] = ()
     clicks: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
+    where: str = ""
     fault: Fault | None = None
 
 
@@ -152,50 +156,101 @@ def _stem(source: Path) -> str:
     return source.name if source.is_dir() or source.suffix == "" else source.stem
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _text(path: Path) -> str:
+    """Return what a list holds: UTF-8, or UTF-16 that says so, as Windows writes it.
+
+    Raises:
+        InputError: It cannot be read, or is in another encoding.
+    """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            for row in reader:
-                if None in row:
-                    raise InputError(f"{path}: line {reader.line_num} has more cells than columns")
-                cells = {name: cell.strip() for name, cell in row.items() if cell is not None}
-                if any(cells.values()):  # Spreadsheets end with rows of empty cells.
-                    yield reader.line_num, {name: cell for name, cell in cells.items() if cell}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a readable CSV file ({error})") from error
+        content = path.read_bytes()
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return content.decode("utf-16")
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise InputError(
+            f"{path}: line {line}: is not UTF-8 (byte {content[error.start]:#x})",
+            hint="save the list as UTF-8; spreadsheets call it CSV UTF-8",
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the rows of a CSV file, each with where it is.
+
+    Cells are parted by commas, or by what the first line has in their place: spreadsheets in
+    much of Europe write semicolons.
+    """
+    text = _text(path)
+    first = text.partition("\n")[0]
+    parted = next((mark for mark in ",;\t" if mark in first), ",")
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=parted)
+    columns: list[str] = []
+    line = 1
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise InputError(f"{path}: line {number} is no JSON object")
-                yield number, {k: v for k, v in row.items() if v is not None}
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable JSON Lines file ({error})") from error
+        for row in reader:
+            where, line = f"{path}: line {line}", reader.line_num + 1
+            cells = [cell.strip() for cell in row]
+            if not any(cells):  # Spreadsheets end with rows of empty cells.
+                continue
+            if not columns:
+                columns = cells
+                twice = [name for name, count in Counter(cells).items() if name and count > 1]
+                if twice:
+                    raise InputError(
+                        f"{where}: there are two columns {twice[0]}", hint="remove or rename one"
+                    )
+                continue
+            if any(cells[len(columns) :]):
+                raise InputError(
+                    f"{where}, cell {len(columns) + 1}: has more cells than columns",
+                    hint=f'a cell with "{parted}" in it is put in quotes: "1{parted}2"',
+                )
+            yield where, {n: c for n, c in zip(columns, cells, strict=False) if c}
+    except csv.Error as error:
+        raise InputError(
+            f"{path}: line {line}: not a readable CSV row ({error})",
+            hint="a cell in quotes ends with a quote, and a quote inside it is written twice",
+        ) from error
 
 
-def _job(path: Path, line: int, row: dict[str, Any], options: Collection[str]) -> Job:
+def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the rows of a JSON Lines file, each with where it is."""
+    for number, line in enumerate(_text(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        where = f"{path}: line {number}"
+        hint = 'a line is an object: {"video": "a.mp4", "mask": "a.png"}'
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            column = getattr(error, "colno", 1)
+            raise InputError(f"{where}, column {column}: not JSON ({error})", hint=hint) from error
+        if not isinstance(row, dict):
+            raise InputError(f"{where}: is no JSON object", hint=hint)
+        yield where, {k: v for k, v in row.items() if v is not None}
+
+
+def _job(path: Path, where: str, row: dict[str, Any], options: Collection[str]) -> Job:
     row = {str(name).strip().replace("-", "_"): value for name, value in row.items()}
     for name in row:
         if name not in COLUMNS and name not in options:
             raise ConfigError(
-                f"{path}: line {line}: there is no column {name!r}",
+                f"{where}: there is no column {name!r}",
                 hint=f"columns are {', '.join(COLUMNS)}, and of the options of pcvos segment "
                 f"{', '.join(sorted(options))}",
             )
     if _VIDEO not in row:
-        raise InputError(f"{path}: line {line} names no {_VIDEO}")
+        raise InputError(
+            f"{where} names no {_VIDEO}", hint=f"its column is called {_VIDEO}, and has a file"
+        )
     masks = [_beside(path, value) for value in _values(row.pop(_MASK, ()))]
     boxes, clicks = _values(row.pop(_BOX, ())), _values(row.pop(_CLICK, ()))
     fault = None
     if bool(masks) == bool(boxes or clicks):
-        fault = Fault(f"{path}: line {line} must have a mask, or boxes and clicks", None, 2)
+        fault = Fault(f"{where} must have a mask, or boxes and clicks", None, 2)
     return Job(
         source=_path(path, str(row.pop(_VIDEO))),
         masks=tuple(masks),
@@ -203,6 +258,7 @@ def _job(path: Path, line: int, row: dict[str, Any], options: Collection[str]) -
         boxes=boxes,
         clicks=clicks,
         options=row,
+        where=where,
         fault=fault,
     )
 

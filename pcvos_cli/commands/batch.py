@@ -148,9 +148,28 @@ def _with_settings(job: "Job", values: Mapping[str, Any]) -> "Job":
     """
     if not job.options:
         return job
+    try:
+        return replace(job, settings=_settings(job, job.options, values))
+    except ConfigError as error:
+        for name, cell in job.options.items():
+            try:
+                _settings(job, {name: cell}, values)
+            except ConfigError as one:
+                raise ConfigError(f"{job.where}, column {name}: {one}", hint=one.hint) from one
+        raise ConfigError(f"{job.where}: {error}", hint=error.hint) from error  # Of several.
+
+
+def _settings(
+    job: "Job", options: Mapping[str, Any], values: Mapping[str, Any]
+) -> "SegmentSettings":
+    """Return the batch's settings with some of a row's cells.
+
+    Raises:
+        ConfigError: A cell cannot be read.
+    """
     names, words = _option_names(), [str(job.source)]
-    for name, cell in job.options.items():
-        words += _words(names[name], name, cell, job.source)
+    for name, cell in options.items():
+        words += _words(names[name], name, cell)
     command = _segment_command()
     try:
         context = command.make_context("segment", words)
@@ -159,15 +178,14 @@ def _with_settings(job: "Job", values: Mapping[str, Any]) -> "Job":
             for name, value in context.params.items()
             if context.get_parameter_source(name).name == "COMMANDLINE" and name != "source"
         }
-        settings = settings_of({**values, **given})
+        return settings_of({**values, **given})
     except Exception as error:  # of the parser that Typer carries, which has no name outside it
         if not hasattr(error, "format_message"):
             raise
-        raise ConfigError(f"{job.source}: {error.format_message()}") from error
-    return replace(job, settings=settings)
+        raise ConfigError(error.format_message()) from error
 
 
-def _words(option: Any, name: str, cell: Any, source: Path) -> list[str]:
+def _words(option: Any, name: str, cell: Any) -> list[str]:
     """Return a cell as it would be typed."""
     text = next(text for text in option.opts if text == f"--{name.replace('_', '-')}")
     if not option.is_flag:
@@ -178,7 +196,7 @@ def _words(option: Any, name: str, cell: Any, source: Path) -> list[str]:
             return [text]
         case "0" | "false" | "no":
             return list(option.secondary_opts[:1])
-    raise ConfigError(f"{source}: {name} is {cell!r}", hint="write true or false")
+    raise ConfigError(f"is {cell!r}", hint="write true or false")
 
 
 def _run(

@@ -7,6 +7,7 @@ import pytest
 
 from model.errors import ConfigError, InputError
 from pcvos_cli.batch.jobs import Job, check_names, default_names, read_jobs
+from tests.support.cli import pcvos
 
 OPTIONS = {"interval", "top_k", "backward"}
 
@@ -125,13 +126,17 @@ def test_one_output_in_two_ways_to_write_it_is_refused(tmp_path: Path) -> None:
     [
         ("a.csv", "video,masks\na.mp4,a.png\n", ConfigError, "line 2: there is no column 'masks'"),
         ("a.csv", "mask\na.png\n", InputError, "line 2 names no video"),
-        ("a.csv", "video,mask\na,b,c\n", InputError, "more cells"),
+        ("a.csv", "video,mask\na,b\n\na,b,c\n", InputError, "line 4, cell 3: has more cells"),
         ("a.csv", "video,mask\n", InputError, "no video"),
-        ("a.csv", b"video\n\xff.mp4\n", InputError, "not a readable CSV"),
-        ("a.jsonl", "{", InputError, "not a readable JSON"),
-        ("a.jsonl", "[1]", InputError, "line 1 is no JSON object"),
+        ("a.csv", "", InputError, "no video"),
+        ("a.csv", "video,mask,mask\na,b,c\n", InputError, "line 1: there are two columns mask"),
+        ("a.csv", 'video,mask\na,b\n"c\nd"x,e\n', InputError, "line 3: not a readable CSV row"),
+        ("a.csv", 'video,mask\na,b\n"c,d\n\n\n', InputError, "line 3: not a readable CSV row"),
+        ("a.csv", b"video\n\xff.mp4\n", InputError, "line 2: is not UTF-8 .byte 0xff"),
+        ("a.jsonl", '\n{"video": a}', InputError, "line 2, column 11: not JSON"),
+        ("a.jsonl", "[1]", InputError, "line 1: is no JSON object"),
         ("a.txt", "", InputError, "no list of jobs"),
-        ("a.csv", None, InputError, "not a readable CSV"),
+        ("a.csv", None, InputError, "cannot be read"),
         ("a", None, InputError, "not found"),
     ],
 )
@@ -141,8 +146,44 @@ def test_what_is_wrong_with_a_list_is_said(
     path = tmp_path / name
     if text is not None:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=words) as told:
         read_jobs(path, OPTIONS, tmp_path / "out")
+    assert isinstance(told.value, (InputError, ConfigError))
+    assert told.value.hint is not None or text is None
+
+
+@pytest.mark.parametrize("kind", ["size", "cuts", "backward", "fps"])
+def test_a_cell_that_cannot_be_read_is_named(kind: str, tmp_path: Path) -> None:
+    """With its file, line and column; nothing is begun."""
+    cells = {
+        "size": ("size,cuts\na.mp4,a.png,480,stop\nb.mp4,b.png,tall,stop", "column size: "),
+        "cuts": ("size,cuts\na.mp4,a.png,,\nb.mp4,b.png,480,halt", "column cuts: "),
+        "backward": ("backward\na.mp4,a.png,yes\nb.mp4,b.png,maybe", "column backward: is 'maybe'"),
+        "fps": ("size,fps\na.mp4,a.png,480,24\nb.mp4,b.png,480,-1", "column fps: "),
+    }
+    text, words = cells[kind]
+    (tmp_path / "jobs.csv").write_text(f"video,mask,{text}\n")
+    result = pcvos("batch", tmp_path / "jobs.csv", "-o", tmp_path / "out")
+    assert result.exit_code == 2, result.stderr
+    assert f"jobs.csv: line 3, {words}" in " ".join(result.stderr.split())
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le with a mark"])
+@pytest.mark.parametrize("parted", [";", "\t"])
+def test_lists_as_spreadsheets_of_other_countries_write_them(
+    encoding: str, parted: str, tmp_path: Path
+) -> None:
+    make(tmp_path, "Größe, 1.mp4", "m.png", "n.png")
+    rows = [("video", "mask", "size"), ("Größe, 1.mp4", '"m.png;2=n.png"', "480")]
+    text = "\r\n".join(parted.join(row) for row in rows) + "\r\n"
+    marked = encoding.endswith("mark")
+    content = ("\ufeff" + text).encode("utf-16-le") if marked else text.encode(encoding)
+    (tmp_path / "jobs.csv").write_bytes(content)
+    (job,) = read_jobs(tmp_path / "jobs.csv", {"size"}, tmp_path / "out")
+    assert job.source == tmp_path / "Größe, 1.mp4"
+    assert job.masks == (str(tmp_path / "m.png"), f"2={tmp_path / 'n.png'}")
+    assert job.options == {"size": "480"}
 
 
 @pytest.mark.parametrize(
