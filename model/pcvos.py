@@ -20,7 +20,7 @@ from model.memory.progressive import ProgressiveReader, ReaderFactory
 from model.network.decoder import Decoder
 from model.network.encoders import KeyEncoder, ValueEncoder
 from model.network.refinement import IntraClipRefinement
-from model.ops.aggregation import soft_aggregate
+from model.ops.masks import soft_aggregate
 from model.ops.timing import StageClock
 from model.types import Images, KeyFeatures, concatenated
 

@@ -1,25 +1,19 @@
 """Clip after clip: predict, overrule by references, update the memory."""
 
-import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
-from model.config import STRIDE, InferenceConfig
-from model.inference import strays
+from model.config import InferenceConfig
 from model.inference.object_boxes import with_object_boxes
 from model.inference.shots import LIKENESS, likeness, placeless
-from model.inference.strays import StrayFilter
+from model.inference.strays import StrayFilter, recall_on
 from model.memory.bank import Memory, MemoryBank, MemoryFrame
-from model.ops.aggregation import soft_aggregate
 from model.ops.frames import Padding, pad, unpad
-from model.ops.masks import object_masks, own_masks
+from model.ops.masks import object_masks, own_cover, soft_aggregate
 from model.ops.timing import StageClock
 from model.pcvos import PCVOS
 from model.types import Clip, ClipFrames, ClipPrediction, KeyFeatures, ReferenceMask
@@ -195,6 +189,7 @@ class ClipSegmenter:
                 keys.extend(part.key)
                 yield part
 
+        places = cache(self._reference_places)
         passes = self._model.segment_frames(
             noting_keys(),
             memories,
@@ -208,27 +203,19 @@ class ClipSegmenter:
                 probs = self._merge(logits)
                 shown = [keys.popleft() for _ in logits]
                 if self._strays is not None:
-                    recalls = [partial(self._recalled, key) for key in shown]
+                    # Without a ``mask_block`` values do not say where the object was.
+                    block = self._model.decoder.mask_block
+                    recalls = [recall_on(key, places) for key in shown] if block else []
                     self._strays.drop(probs, self._object_ids, recalls)
             yield probs
 
-    def _recalled(
-        self, key: Tensor, object_id: int, part: NDArray[np.bool_], whole: NDArray[np.bool_]
-    ) -> float:
-        """Do as ``strays.recalled`` for cells ``(4h, 4w)`` of a part, and the key of its frame."""
+    def _reference_places(self, object_id: int) -> Tensor:
+        """Return the keys of an object's cells on its reference frames, ``(C_k, n)``."""
         block = self._model.decoder.mask_block
-        if not block:  # The values say not where the object was.
-            return math.inf
-        places = []
-        for index, record in enumerate(self._bank.records):
-            if record.reference:
-                frame = self._bank.frame(index)
-                if (value := frame.values.get(object_id)) is not None:
-                    own = value[own_masks(block)].float().mean(0) >= 0.5
-                    places.append(frame.key[:, own])
-        shares = torch.from_numpy(np.stack([part, whole]).astype(np.float32)).to(key.device)
-        part_share, whole_share = functional.avg_pool2d(shares, STRIDE // strays.STRIDE)
-        return strays.recalled(torch.cat(places, 1), key, part_share, whole_share)
+        given = [i for i, record in enumerate(self._bank.records) if record.reference]
+        frames = [frame for frame in map(self._bank.frame, given) if object_id in frame.values]
+        own = [own_cover(frame.values[object_id], block) >= 0.5 for frame in frames]
+        return torch.cat([frame.key[:, cells] for frame, cells in zip(frames, own, strict=True)], 1)
 
     def _find_again(
         self, features: Iterable[KeyFeatures], frames: ClipFrames, memories: Sequence[Memory]

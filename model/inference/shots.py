@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from model.config import STRIDE, PCVOSConfig
 from model.memory.bank import Memory
-from model.ops.masks import own_masks
+from model.ops.masks import own_cover
 from model.types import KeyFeatures
 
 LIKENESS = 0.75
@@ -72,8 +72,7 @@ def likeness(
     found: list[float] = []
     for memory in memories:
         kept = functional.normalize(memory.key[0].float(), dim=0)
-        covered = memory.value[0][:, own_masks(mask_block)].float().mean(1)  # (K, N)
-        for shares in covered:
+        for shares in own_cover(memory.value[0], mask_block):
             weight = cells[len(found)]
             own = shares >= min(0.5, float(shares.max()))
             best = (query[:, weight > 0].T @ kept[:, own]).amax(1)

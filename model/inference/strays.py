@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from model.config import STRIDE as KEY_STRIDE
 from model.inference.shots import SUPPORT
 
 STRIDE = 4
@@ -140,6 +141,22 @@ class StrayFilter:
         # With the faint rim around them, but without what belongs to the object.
         wide = cv2.dilate(strays.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         return np.asarray(wide & (strays | (parts == 0)))
+
+
+def recall_on(key: Tensor, places: Callable[[int], Tensor]) -> Recall:
+    """Return what knows the reference masks on a frame.
+
+    Args:
+        key: ``(C_k, h, w)`` of the frame.
+        places: From an object's id to the keys of its cells on its reference frames, ``(C_k, n)``.
+    """
+
+    def recall(object_id: int, part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> float:
+        cells = torch.from_numpy(np.stack([part, whole]).astype(np.float32)).to(key.device)
+        shares = functional.avg_pool2d(cells, KEY_STRIDE // STRIDE)
+        return recalled(places(object_id), key, shares[0], shares[1])
+
+    return recall
 
 
 def recalled(reference: Tensor, key: Tensor, part: Tensor, whole: Tensor) -> float:

@@ -18,15 +18,14 @@ from model.errors import MaskError
 from model.inference.clips import iter_clips
 from model.inference.segmenter import ClipSegmenter
 from model.memory.bank import MemoryFrame
+from model.ops.frames import resize_frame
 from model.ops.timing import StageClock
 from model.types import ReferenceMask
 from pcvos_cli.annotate.project import REFERENCES, Project
 from pcvos_cli.run.frames import decode, new_segmenter
 from pcvos_cli.run.plan import Job, prepare
 from pcvos_cli.run.threads import prefetch
-from pcvos_cli.video.frame_range import FrameRange
-from pcvos_cli.video.source import FrameSource
-from pcvos_cli.video.working_size import resize_frame
+from pcvos_cli.video.source import FrameRange, FrameSource
 
 KEPT = 24
 """Memories that are kept at most, of some 20 MB each at 480p."""

@@ -35,8 +35,7 @@ from pcvos_cli.run.report import SegmentReport
 from pcvos_cli.run.resume import SavedRun
 from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.video.folder import image_files
-from pcvos_cli.video.frame_range import find_range
-from pcvos_cli.video.source import FrameSource
+from pcvos_cli.video.source import FrameSource, find_range
 
 JOINED = ("png", "rle", "overlay")
 """Formats that can be made of the labels of stretches."""

@@ -121,7 +121,7 @@ def _preview(made: "FirstMask") -> bytes:
 
     from PIL import Image
 
-    from pcvos_cli.masks.drawing import draw_masks
+    from pcvos_cli.masks.palette import draw_masks
 
     content = io.BytesIO()
     Image.fromarray(draw_masks(made.frame.rgb, made.labels)).save(content, format="PNG")

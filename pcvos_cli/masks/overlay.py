@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from model.errors import OutputError
 from pcvos_cli.files import make_directory, output_errors, remove, temporary
-from pcvos_cli.masks.drawing import draw_masks
+from pcvos_cli.masks.palette import draw_masks
 from pcvos_cli.masks.writers import FrameMasks
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from model.errors import InputError
 from model.inference.segmenter import ClipSegmenter
+from model.ops.frames import resize_frame
 from model.ops.timing import StageClock
 from model.types import Clip, ClipPrediction
 from pcvos_cli.masks.journal import LabelJournal
@@ -18,7 +19,6 @@ from pcvos_cli.run.plan import Job
 from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.video.cuts import HISTORY, CutDetector
 from pcvos_cli.video.source import Frame, FrameSource
-from pcvos_cli.video.working_size import resize_frame
 
 if TYPE_CHECKING:
     from pcvos_cli.matting.writers import SoftMasks

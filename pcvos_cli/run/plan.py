@@ -11,6 +11,7 @@ from model.build import MASK_BLOCK, fold_batch_norms
 from model.checkpoint import load_checkpoint, model_from
 from model.config import STRIDE, PCVOSConfig
 from model.errors import ConfigError, MaskError, OutputError, WeightsError
+from model.ops.frames import working_size
 from model.pcvos import PCVOS
 from model.types import ReferenceMask
 from pcvos_cli.masks.palette import MAX_PALETTE_ID
@@ -19,9 +20,7 @@ from pcvos_cli.run.device import choose_device, device_name, start_engine
 from pcvos_cli.run.identity import run_identity
 from pcvos_cli.run.references import load_references
 from pcvos_cli.run.settings import SegmentSettings
-from pcvos_cli.video.frame_range import FrameRange, find_range, frame_index
-from pcvos_cli.video.source import FrameSource
-from pcvos_cli.video.working_size import working_size
+from pcvos_cli.video.source import FrameRange, FrameSource, find_range, frame_index
 from pcvos_cli.weights_store import resolve_weights
 
 

@@ -6,8 +6,7 @@ from html import escape
 from pathlib import Path
 
 from model.metrics.summary import GroupScore, ObjectScore
-from pcvos_cli.masks.drawing import draw_masks
-from pcvos_cli.masks.palette import bright_colour_of
+from pcvos_cli.masks.palette import bright_colour_of, draw_masks
 from pcvos_cli.scoring.layouts import TruthDataset, prediction_folder
 from pcvos_cli.scoring.pictures import data_uri, outline, picture_size, read_backdrop, shrink
 from pcvos_cli.scoring.plot import Line, plot_over_time

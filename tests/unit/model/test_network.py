@@ -15,8 +15,7 @@ from model.errors import ConfigError
 from model.memory.bank import Memory
 from model.network.blocks import ObjectBlock, ResBlock
 from model.network.resnet import CBAM
-from model.ops.aggregation import soft_aggregate
-from model.ops.masks import cells_to_masks, masks_to_cells
+from model.ops.masks import cells_to_masks, masks_to_cells, soft_aggregate
 from model.pcvos import PCVOS
 from model.types import KeyFeatures
 from pcvos_cli.run.device import cpu_threads

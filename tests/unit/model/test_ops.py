@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from model.ops.aggregation import soft_aggregate
 from model.ops.frames import Padding, pad, padding_to_multiple, unpad
-from model.ops.masks import cells_to_masks, masks_to_cells, object_masks, others
+from model.ops.masks import cells_to_masks, masks_to_cells, object_masks, others, soft_aggregate
 
 sizes = st.tuples(st.integers(1, 50), st.integers(1, 50))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from model.config import InferenceConfig
 from model.inference.clips import iter_clips
 from model.inference.segmenter import ClipSegmenter
-from model.ops.aggregation import soft_aggregate
+from model.ops.masks import soft_aggregate
 from model.pcvos import PCVOS
 from model.types import ReferenceMask
 from tests.support.weights import shipped_lite

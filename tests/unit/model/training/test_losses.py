@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.ops.aggregation import soft_aggregate
+from model.ops.masks import soft_aggregate
 from model.training.losses import (
     DICE_SMOOTHING,
     aggregated_log_probs,

@@ -12,7 +12,7 @@ from model.build import build_pcvos
 from model.config import PCVOS_R50, InferenceConfig
 from model.data.sample import TrainingBatch
 from model.memory.bank import Memory
-from model.ops.aggregation import soft_aggregate
+from model.ops.masks import soft_aggregate
 from model.pcvos import PCVOS
 from model.training.config import OptimiserConfig
 from model.training.losses import bootstrapped_cross_entropy, dice_loss

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from pcvos_cli.masks.drawing import OPACITY, draw_masks
-from pcvos_cli.masks.palette import bright_colour_of
+from pcvos_cli.masks.palette import OPACITY, bright_colour_of, draw_masks
 
 
 def test_inside_is_tinted_outside_is_untouched() -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pcvos_cli.masks.drawing import draw_masks
 from pcvos_cli.masks.overlay import VideoWriter
+from pcvos_cli.masks.palette import draw_masks
 from pcvos_cli.masks.writers import FrameMasks
 from pcvos_cli.video.reader import VideoSource
 from tests.support.videos import write_video

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from model.config import PCVOS_LITE
 from model.inference.clips import iter_clips
+from model.ops.frames import resize_frame, working_size
 from model.types import ReferenceMask
 from pcvos_cli.run.plan import bounded_memory, count_clips, memory_megabytes
-from pcvos_cli.video.working_size import resize_frame, working_size
 
 
 @given(data=st.data(), frames=st.integers(1, 40), interval=st.integers(1, 12))

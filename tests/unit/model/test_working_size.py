@@ -6,7 +6,7 @@ import torch
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
-from pcvos_cli.video.working_size import resize_frame
+from model.ops.frames import resize_frame
 
 
 @pytest.mark.parametrize(
