@@ -23,6 +23,9 @@ MIN_OBJECT_SHARE = 0.003
 CLOSE = 0.65
 """Chance of a crop about an object as a box gives it; else it shows more, up to everything."""
 
+AUGMENT = AugmentConfig()
+"""Colours and mirroring."""
+
 
 class ObjectCrops:
     """A source that makes one-frame samples: one object each, at all scales of context.
@@ -31,19 +34,15 @@ class ObjectCrops:
         root: Stills with masks (see ``model.data.stills``), or videos in DAVIS layout, of
             which any frame is taken.
         size: ``(height, width)`` of the crops, pixels.
-        augment: Colours and mirroring.
 
     Raises:
         InputError: If the folder is missing or nothing in it is usable.
     """
 
-    def __init__(
-        self, root: Path, size: tuple[int, int], *, augment: AugmentConfig | None = None
-    ) -> None:
+    def __init__(self, root: Path, size: tuple[int, int]) -> None:
         self.name = root.name
         self.root = root
         self.size = size
-        self.augment = augment or AugmentConfig()
         self._pictures: _Frames | StillFolder = (
             _Frames(root) if is_davis(root) else StillFolder(root)
         )
@@ -73,9 +72,9 @@ class ObjectCrops:
             if mask.mean() < MIN_OBJECT_SHARE:
                 index = int(rng.integers(len(self)))
                 continue
-            if rng.random() < self.augment.flip:
+            if rng.random() < AUGMENT.flip:
                 crop, mask = crop[:, ::-1], mask[:, ::-1]
-            crop = recolour(np.ascontiguousarray(crop), random_colour_matrix(rng, self.augment))
+            crop = recolour(np.ascontiguousarray(crop), random_colour_matrix(rng, AUGMENT))
             return TrainingSample(
                 frames=torch.from_numpy(crop.transpose(2, 0, 1)[None].copy()),
                 labels=torch.from_numpy(mask[None].astype(np.uint8)),

@@ -15,7 +15,7 @@ def is_davis(root: Path) -> bool:
 
 
 def davis_videos(
-    root: Path, *, split: str | None = None, resolution: str = "480p", minimum: int = 7
+    root: Path, *, split: str | None = None, minimum: int = 7
 ) -> tuple[list[MaskedVideo], list[Problem]]:
     """List the videos of a folder in DAVIS layout.
 
@@ -26,7 +26,6 @@ def davis_videos(
         root: The folder that has ``JPEGImages``.
         split: Name of a list in ``ImageSets/2017``, ``2016`` or ``480p``, or the path of a
             list; ``None`` takes every sequence.
-        resolution: Folder below ``JPEGImages``.
         minimum: Frames with masks that a video needs.
 
     Returns:
@@ -46,7 +45,7 @@ def davis_videos(
             hint="expected JPEGImages/480p/<sequence> and Annotations/480p/<sequence>",
         )
     frame_root, mask_root = (
-        root / kind / resolution if (root / kind / resolution).is_dir() else root / kind
+        root / kind / "480p" if (root / kind / "480p").is_dir() else root / kind
         for kind in ("JPEGImages", "Annotations")
     )
     if split is None:

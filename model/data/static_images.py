@@ -6,16 +6,14 @@ change of colour of its own; the mask moves along.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from model.data.deformation import Floats, random_deformation
-from model.data.images import ImageCache
 from model.data.sample import MAX_ATTEMPTS, Problem, TrainingSample, keep_visible
-from model.data.stills import StillFolder, StillLayout
+from model.data.stills import StillFolder
 from model.data.transforms import (
     AugmentConfig,
     affine,
@@ -26,24 +24,23 @@ from model.data.transforms import (
 )
 from model.errors import InputError
 
+ROTATION = 20.0
+"""How far frames of a still image differ, to either side: in degrees, ..."""
 
-@dataclass(frozen=True, slots=True)
-class StillMotion:
-    """How far one frame of a still image differs from the next.
+SHIFT = 0.12
+"""... in shares of the shorter side, ..."""
 
-    Attributes:
-        rotation: Degrees to either side.
-        shift: Share of the shorter side, to either side.
-        scale: Natural logarithm, to either side.
-        shear: Tangent, to either side.
-        elastic: Largest deformation, halves of the longer side.
-    """
+SCALE = 0.2
+"""... in the natural logarithm of the size, ..."""
 
-    rotation: float = 20.0
-    shift: float = 0.12
-    scale: float = 0.2
-    shear: float = 0.12
-    elastic: float = 0.06
+SHEAR = 0.12
+"""... and in the tangent."""
+
+ELASTIC = 0.06
+"""Largest deformation, halves of the longer side."""
+
+AUGMENT = AugmentConfig(crop_area=(0.45, 1.0))
+"""View and colour, once a frame sequence."""
 
 
 class StaticImages:
@@ -54,10 +51,6 @@ class StaticImages:
         size: ``(height, width)`` of the frames, pixels.
         frame_count: T; the paper makes 3.
         max_objects: Largest K.
-        layout: How the folder is laid out; ``None`` finds out.
-        motion: How far frames differ.
-        augment: View and colour, once a frame sequence.
-        cache_bytes: Bound on decoded images held, a worker.
 
     Raises:
         InputError: If the folder is missing or nothing in it is usable.
@@ -70,19 +63,13 @@ class StaticImages:
         *,
         frame_count: int = 3,
         max_objects: int = 2,
-        layout: StillLayout | None = None,
-        motion: StillMotion | None = None,
-        augment: AugmentConfig | None = None,
-        cache_bytes: int = 256 << 20,
     ) -> None:
-        self.folder = StillFolder(root, layout, cache=ImageCache(cache_bytes))
+        self.folder = StillFolder(root)
         self.name = self.folder.name
         self.problems: Sequence[Problem] = self.folder.problems
         self.size = size
         self.frame_count = frame_count
         self.max_objects = max_objects
-        self.motion = motion or StillMotion()
-        self.augment = augment or AugmentConfig(crop_area=(0.45, 1.0))
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -100,16 +87,16 @@ class StaticImages:
         for _ in range(MAX_ATTEMPTS):
             image, stored, path, skipped = self.folder.load_any(index, rng, self.max_objects)
             problems += skipped
-            view = fitting_view([stored], self.size, rng, self.augment)
-            colour = random_colour_matrix(rng, self.augment)
+            view = fitting_view([stored], self.size, rng, AUGMENT)
+            colour = random_colour_matrix(rng, AUGMENT)
             frames, labels = [], []
             for _ in range(self.frame_count):
                 deformation = random_deformation(
-                    rng, strength=rng.uniform(0, self.motion.elastic), joints=0, waves=5
+                    rng, strength=rng.uniform(0, ELASTIC), joints=0, waves=5
                 )
                 matrix = self._frame_motion(rng) @ view
                 frame, label = warp(image, stored, matrix, self.size, deformation)
-                own_colour = random_colour_matrix(rng, self.augment)
+                own_colour = random_colour_matrix(rng, AUGMENT)
                 frames.append(recolour(recolour(frame, colour), own_colour))
                 labels.append(label)
             visible, count = keep_visible(np.stack(labels))
@@ -130,11 +117,11 @@ class StaticImages:
 
     def _frame_motion(self, rng: np.random.Generator) -> Floats:
         height, width = self.size
-        unit = self.motion.shift * min(self.size)
+        unit = SHIFT * min(self.size)
         moved = affine(
-            scale=math.exp(self.motion.scale * rng.uniform(-1, 1)),
-            angle=math.radians(self.motion.rotation * rng.uniform(-1, 1)),
-            shear=self.motion.shear * rng.uniform(-1, 1),
+            scale=math.exp(SCALE * rng.uniform(-1, 1)),
+            angle=math.radians(ROTATION * rng.uniform(-1, 1)),
+            shear=SHEAR * rng.uniform(-1, 1),
             shift=(
                 width / 2 + unit * rng.uniform(-1, 1),
                 height / 2 + unit * rng.uniform(-1, 1),

@@ -135,7 +135,6 @@ class StillFolder:
 
     Args:
         root: The folder.
-        layout: How it is laid out; ``None`` finds out.
         cache: Holds decoded pixels; ``None`` makes one of its own.
 
     Attributes:
@@ -146,14 +145,12 @@ class StillFolder:
         InputError: If the folder is missing, has no known layout, or nothing in it is usable.
     """
 
-    def __init__(
-        self, root: Path, layout: StillLayout | None = None, *, cache: ImageCache | None = None
-    ) -> None:
+    def __init__(self, root: Path, *, cache: ImageCache | None = None) -> None:
         self.root = root
         self.name = root.name
         if not root.is_dir():
             raise InputError(f"{root}: no such folder", hint="give a folder of images with masks")
-        found = layout or detect_still_layout(root)
+        found = detect_still_layout(root)
         if found is None:
             raise InputError(
                 f"{root}: no images with masks found",

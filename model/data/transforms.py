@@ -129,7 +129,6 @@ def warp(
     matrix: Floats,
     size: tuple[int, int],
     deformation: Deformation | None = None,
-    time: float = 0.0,
 ) -> tuple[Pixels, NDArray[np.uint8]]:
     """Warp a frame and its labels by one map.
 
@@ -139,7 +138,6 @@ def warp(
         matrix: ``(3, 3)``: frame pixels to output pixels.
         size: ``(height, width)`` of the output.
         deformation: Smooth elastic motion on top, or ``None``.
-        time: When the deformation is looked at.
 
     Returns:
         ``(height, width, 3)`` and ``(height, width)``, both uint8. Outlines stay smooth:
@@ -162,7 +160,7 @@ def warp(
     centre = np.array([frame.shape[1] / 2, frame.shape[0] / 2])
     half = max(frame.shape[:2]) / 2
     inverse = np.linalg.inv(matrix)
-    maps = inverse_map(inverse, (0, 0, size[1], size[0]), centre, half, deformation, time)
+    maps = inverse_map(inverse, (0, 0, size[1], size[0]), centre, half, deformation, time=0.0)
     warped = cv2.remap(frame, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     result = np.zeros(size, np.uint8)
     for number, cover in zip(numbers, coverage, strict=True):

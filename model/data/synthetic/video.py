@@ -36,7 +36,6 @@ class SyntheticVideo:
         objects: Folders of annotated stills, or of sprites (images with alpha), to cut
             things out of.
         config: How often things happen.
-        cache_bytes: Bound on decoded photos held, a worker.
 
     Raises:
         InputError: If a folder is missing or nothing in it is usable.
@@ -53,7 +52,6 @@ class SyntheticVideo:
         photos: Sequence[Path] = (),
         objects: Sequence[Path] = (),
         config: SyntheticConfig | None = None,
-        cache_bytes: int = 256 << 20,
     ) -> None:
         if min(size) < 32 or frame_count < 2 or clip_length < 1 or not 1 <= max_objects <= 254:
             raise ConfigError(
@@ -65,7 +63,7 @@ class SyntheticVideo:
         self.clip_length = clip_length
         self.max_objects = max_objects
         self.config = config or SyntheticConfig()
-        self.props = Props(photos, objects, ImageCache(cache_bytes))
+        self.props = Props(photos, objects, ImageCache())
         self.problems = self.props.problems
         self.name = "synthetic" if photos or objects else "synthetic (procedural)"
 
