@@ -6,14 +6,17 @@ line and a Python call cannot drift apart.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
 from model.config import PCVOS_LITE, PCVOS_R50, PRESETS, InferenceConfig
 from pcvos_cli.run.settings import FORMATS, DeviceName, EngineName, SegmentSettings
+
+T = TypeVar("T")
 
 INFERENCE = InferenceConfig()
 SETTINGS = SegmentSettings()
@@ -184,24 +187,36 @@ def parse_number(text: str, option: str, no_limit: str = ALL) -> int | None:
     return int(text)
 
 
-def inference_of(values: Mapping[str, Any]) -> InferenceConfig:
-    """Return the settings of the method that a command's options mean.
+def settings_of(values: Mapping[str, Any]) -> SegmentSettings:
+    """Return the settings that a command's options mean; without an option, the default.
 
     Args:
-        values: By the names of its parameters; others are not looked at.
+        values: By the names of the command's parameters; others are not looked at.
 
     Raises:
         BadParameter: The text of an option cannot be read.
         ConfigError: A value means nothing.
     """
-    names = ("interval", "progressive_interval", "drop_strays", "decode_provisional", "cuts")
-    return InferenceConfig(
-        top_k=parse_number(values["top_k"], "--top-k"),
-        max_memory_frames=parse_number(values["max_memory_frames"], "--max-memory-frames"),
-        progressive=not values["no_progressive"],
-        refinement=not values["no_refinement"],
-        **{name: values[name] for name in names if name in values},
-    )
+    read = {**values, "size": parse_number(values["size"], "--size", NATIVE)}
+    if "top_k" in values:  # Not in `benchmark`, which has its own intervals.
+        read["top_k"] = parse_number(values["top_k"], "--top-k")
+        read["max_memory_frames"] = parse_number(values["max_memory_frames"], "--max-memory-frames")
+        read["progressive"] = not values["no_progressive"]
+        read["refinement"] = not values["no_refinement"]
+    if "formats" in values:  # In `segment` and `batch`.
+        composite = ["composite"] if values["background"] else []
+        read["formats"] = parse_formats([*(values["formats"] or SETTINGS.formats), *composite])
+        read["categories"] = parse_categories(values["category"] or [])
+        read["end_objects"] = parse_end_objects(values["end_object"] or [], values["until"] or [])
+        read["fps"] = parse_fps(values["fps"])
+        read["value_range"] = parse_range(values["value_range"])
+    read["inference"] = _made_of(InferenceConfig, read)
+    return _made_of(SegmentSettings, read)
+
+
+def _made_of(kind: type[T], values: Mapping[str, Any]) -> T:
+    """Make settings of the values that are named as their fields."""
+    return kind(**{f.name: values[f.name] for f in fields(kind) if f.name in values})  # type: ignore[arg-type]
 
 
 def parse_fps(text: str) -> Fraction:

@@ -1,7 +1,8 @@
 """Settings of a training run: frozen, validated, torch-free, and stored in every checkpoint.
 
 ``TrainConfig`` is a tree of sections; a recipe (TOML) has one table a section, and
-``model.training.recipe`` reads the one into the other.
+``model.training.recipe`` reads the one into the other. Every section refuses values that mean
+nothing with a ``ConfigError`` that names the setting and the value.
 """
 
 import contextlib
@@ -17,6 +18,13 @@ from model.errors import ConfigError
 def _require(condition: bool, message: str, hint: str | None = None) -> None:
     if not condition:
         raise ConfigError(message, hint=hint)
+
+
+def _at_least(table: str, settings: object, **bounds: int) -> None:
+    """Refuse settings of a recipe's table that lie below their bounds."""
+    for name, bound in bounds.items():
+        value = getattr(settings, name)
+        _require(value >= bound, f"{table}{name} must be at least {bound}, got {value}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +70,11 @@ class SampleConfig:
     gap_fall_end: float = 0.9
 
     def __post_init__(self) -> None:
-        """Refuse samples that cannot be cut into clips.
-
-        Raises:
-            ConfigError: Naming the setting and the value.
-        """
-        _require(
-            0 <= self.company <= 1, f"samples.company must be between 0 and 1, got {self.company}"
-        )
-        _require(self.zoom >= 0, f"samples.zoom must not be negative, got {self.zoom}")
-        _require(self.frames >= 2, f"samples.frames must be at least 2, got {self.frames}")
-        _require(self.clips >= 1, f"samples.clips must be at least 1, got {self.clips}")
+        """Refuse samples that cannot be cut into clips."""
+        _at_least("samples.", self, zoom=0, frames=2, clips=1)
+        for name in ("company", "damage"):
+            share = getattr(self, name)
+            _require(0 <= share <= 1, f"samples.{name} must be between 0 and 1, got {share}")
         _require(
             self.scheme == "frame" or (self.frames - 1) % self.clips == 0,
             f"samples.frames = {self.frames} is not one reference and {self.clips} clips alike",
@@ -86,9 +88,6 @@ class SampleConfig:
         _require(
             1 <= self.max_objects <= 254,
             f"samples.max_objects must be 1 to 254, got {self.max_objects}",
-        )
-        _require(
-            0 <= self.damage <= 1, f"samples.damage must be between 0 and 1, got {self.damage}"
         )
         clips = self.frames - 1 if self.scheme == "frame" else self.clips
         _require(
@@ -148,11 +147,7 @@ class DataConfig:
     synthetic_share: float = 0.5
 
     def __post_init__(self) -> None:
-        """Refuse shares and weights that mean nothing.
-
-        Raises:
-            ConfigError: Naming the setting and the value.
-        """
+        """Refuse shares and weights that mean nothing."""
         for folder, weight in self.weighted_sets:
             _require(0 < weight < math.inf, f"data.sets: the weight of {folder} must be above 0")
         _require(
@@ -190,11 +185,7 @@ class LossConfig:
     hard_to: int = 70_000
 
     def __post_init__(self) -> None:
-        """Refuse shares and steps that mean nothing.
-
-        Raises:
-            ConfigError: Naming the setting and the value.
-        """
+        """Refuse shares and steps that mean nothing."""
         _require(
             0 < self.hard_share <= 1, f"loss.hard_share must be in (0, 1], got {self.hard_share}"
         )
@@ -247,17 +238,10 @@ class OptimiserConfig:
     ema: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse rates that mean nothing.
-
-        Raises:
-            ConfigError: Naming the setting and the value.
-        """
+        """Refuse rates that mean nothing."""
         _require(self.rate > 0, f"optimiser.rate must be above 0, got {self.rate}")
-        for name in (
-            "trunk_rate", "freeze_trunk", "weight_decay", "factor", "final", "warm_up", "clip_norm"
-        ):  # fmt: skip
-            value = getattr(self, name)
-            _require(value >= 0, f"optimiser.{name} must be at least 0, got {value}")
+        _at_least("optimiser.", self, trunk_rate=0, freeze_trunk=0, weight_decay=0)
+        _at_least("optimiser.", self, factor=0, final=0, warm_up=0, clip_norm=0)
         _require(
             self.freeze_stride in (1, 2, 4, 8, 16),
             f"optimiser.freeze_stride must be 1, 2, 4, 8 or 16, got {self.freeze_stride}",
@@ -289,14 +273,8 @@ class ValidationConfig:
     interval: int = 5
 
     def __post_init__(self) -> None:
-        """Refuse values that mean nothing.
-
-        Raises:
-            ConfigError: Naming the setting and the value.
-        """
-        for name, least in (("every", 1), ("frames", 0), ("size", STRIDE), ("interval", 1)):
-            value = getattr(self, name)
-            _require(value >= least, f"validation.{name} must be at least {least}, got {value}")
+        """Refuse values that mean nothing."""
+        _at_least("validation.", self, every=1, frames=0, size=STRIDE, interval=1)
         _require(
             self.frames != 1, "validation.frames = 1 leaves nothing to score: the first is given"
         )
@@ -326,16 +304,8 @@ class RunConfig:
     frozen_engine: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse values that mean nothing.
-
-        Raises:
-            ConfigError: Naming the setting and the value.
-        """
-        for name, least in (
-            ("save_every", 1), ("log_every", 1), ("picture_every", 0), ("workers", 0)
-        ):  # fmt: skip
-            value = getattr(self, name)
-            _require(value >= least, f"run.{name} must be at least {least}, got {value}")
+        """Refuse values that mean nothing."""
+        _at_least("run.", self, save_every=1, log_every=1, picture_every=0, workers=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,14 +342,8 @@ class TrainConfig:
     run: RunConfig = field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:
-        """Refuse what contradicts itself across sections.
-
-        Raises:
-            ConfigError: Naming the setting and the value.
-        """
-        _require(self.steps >= 1, f"steps must be at least 1, got {self.steps}")
-        _require(self.batch >= 1, f"batch must be at least 1, got {self.batch}")
-        _require(self.seed >= 0, f"seed must be at least 0, got {self.seed}")
+        """Refuse what contradicts itself across sections."""
+        _at_least("", self, steps=1, batch=1, seed=0)
         known = [LITE_PROMPT.name] if self.stage == "prompt" else list(PRESETS)
         _require(
             self.model in known,

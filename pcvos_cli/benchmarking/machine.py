@@ -1,7 +1,6 @@
 """The machine a benchmark runs on: its name, its devices, the memory in use."""
 
 import contextlib
-import os
 import platform
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import torch
 
 from pcvos_cli.batch.processes import available_cores
 from pcvos_cli.benchmarking.report import Machine
+from pcvos_cli.doctor.diagnosis import cpu_model
 from pcvos_cli.run.device import device_name
 from pcvos_cli.run.identity import package_versions
 from pcvos_cli.run.report import peak_resident_mb
@@ -20,7 +20,7 @@ def describe_machine(device: torch.device) -> Machine:
     """Return the machine that ``device`` belongs to."""
     return Machine(
         device=device_name(device),
-        processor=_processor(),
+        processor=cpu_model(),
         cores=available_cores(),
         threads=torch.get_num_threads(),
         system=platform.platform(),
@@ -66,11 +66,3 @@ def _peak_since_reset() -> float | None:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 2**10
     return None
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine() or os.name

@@ -13,7 +13,8 @@ import typer.main
 
 from model.errors import ConfigError
 from pcvos_cli import console
-from pcvos_cli.commands.segment import segment, settings_of
+from pcvos_cli.commands.segment import segment
+from pcvos_cli.options import settings_of
 
 if TYPE_CHECKING:
     from pcvos_cli.batch.dry_run import Forecast

@@ -8,7 +8,6 @@ import typer
 from model.errors import ConfigError
 from pcvos_cli import console, options
 from pcvos_cli.options import SETTINGS
-from pcvos_cli.run.settings import SegmentSettings
 
 _OUTPUT = "Output"
 _ACCURACY = "Accuracy, on a data set"
@@ -140,15 +139,7 @@ def benchmark(
             "nor with --root"
         )
     settings = BenchmarkSettings(
-        segment=SegmentSettings(
-            size=options.parse_number(size, "--size", options.NATIVE),
-            weights=weights,
-            model=model,
-            device=device,
-            engine=engine,
-            amp=amp,
-            threads=threads,
-        ),
+        segment=options.settings_of(locals()),
         intervals=parse_numbers(intervals, "--intervals"),
         objects=() if objects is None else parse_numbers(objects, "--objects"),
         frames=frames,

@@ -8,7 +8,6 @@ import typer
 from model.errors import ConfigError
 from pcvos_cli import console, options
 from pcvos_cli.options import INFERENCE, SETTINGS
-from pcvos_cli.run.settings import SegmentSettings
 
 _OUTPUT = "Output"
 _SEGMENT = "Segmenting first, without PREDICTIONS"
@@ -143,15 +142,7 @@ def evaluate(
         raise ConfigError("--zip writes a YouTube-VOS submission; no other data set has one")
     if predictions is not None and output is not None:
         raise ConfigError("--output is for segmenting first, but PREDICTIONS are given")
-    settings = SegmentSettings(
-        inference=options.inference_of(locals()),
-        size=options.parse_number(size, "--size", options.NATIVE),
-        weights=weights,
-        model=model,
-        device=device,
-        engine=engine,
-        threads=threads,
-    )
+    settings = options.settings_of(locals())
     made_by: dict[str, Any] = {}
     if predictions is None:
         predictions = output or Path(

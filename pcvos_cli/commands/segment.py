@@ -1,10 +1,8 @@
 """``pcvos segment``: arguments in, one summary out."""
 
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -193,7 +191,7 @@ def segment(
 ) -> None:
     """Cut objects out of a video: a mask of one frame in, masks of every frame out."""
     console.configure(quiet=quiet, verbose=verbose, debug=debug)
-    settings = settings_of(locals())
+    settings = options.settings_of(locals())
     output = output or default_output(source)
     if bool(mask) == bool(box or click):
         raise typer.BadParameter(
@@ -204,31 +202,6 @@ def segment(
             _dry_run(source, masks, output, settings, json=json)
         else:
             _run(source, masks, output, settings, json=json)
-
-
-def settings_of(values: Mapping[str, Any]) -> SegmentSettings:
-    """Return the settings that the options of ``segment`` mean.
-
-    Args:
-        values: By the names of its parameters; others are not looked at.
-
-    Raises:
-        BadParameter: The text of an option cannot be read.
-        ConfigError: A value means nothing.
-    """
-    behind = values["background"]
-    formats = [*(values["formats"] or SETTINGS.formats), *(["composite"] if behind else [])]
-    read = {
-        "inference": options.inference_of(values),
-        "size": options.parse_number(values["size"], "--size", options.NATIVE),
-        "formats": options.parse_formats(formats),
-        "categories": options.parse_categories(values["category"] or []),
-        "end_objects": options.parse_end_objects(values["end_object"] or [], values["until"] or []),
-        "fps": options.parse_fps(values["fps"]),
-        "value_range": options.parse_range(values.get("value_range")),
-    }
-    same = {f.name: values[f.name] for f in fields(SegmentSettings) if f.name in values}
-    return SegmentSettings(**{**same, **read})
 
 
 def _reference_masks(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import WeightsError
+from pcvos_cli.batch.processes import available_cores
 
 PACKAGES = {
     "numpy": "numpy",
@@ -104,21 +105,20 @@ def _system(found: Diagnosis) -> None:
         found.pcvos = version("pcvos")
     except PackageNotFoundError:
         found.problems.append("pcvos: is not installed as a package; run pip install")
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
     found.system = {
         "os": platform.platform(),
         "machine": platform.machine(),
         "python": platform.python_version(),
         "executable": sys.executable,
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cores": os.cpu_count(),
-        "usable_cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "usable_cores": available_cores(),
         "memory_mb": _memory_mb(),
     }
     found.environment = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
     """Return the CPU's name, or what comes nearest to it."""
     if platform.system() == "Darwin":
         command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
@@ -132,7 +132,7 @@ def _cpu_model() -> str:
     except OSError:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "unknown"
+    return names[0] if names else platform.processor() or platform.machine() or "unknown"
 
 
 def _memory_mb() -> int | None:

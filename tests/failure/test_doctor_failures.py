@@ -119,7 +119,7 @@ def test_a_part_of_the_examination_that_breaks(monkeypatch: pytest.MonkeyPatch) 
     def broken() -> str:
         raise RuntimeError("no such luck")
 
-    monkeypatch.setattr("pcvos_cli.doctor.diagnosis._cpu_model", broken)
+    monkeypatch.setattr("pcvos_cli.doctor.diagnosis.cpu_model", broken)
     found = doctor(1)
     assert found["problems"] == ["system: cannot be examined: RuntimeError: no such luck"]
     assert found["weights"]
