@@ -1,4 +1,4 @@
-"""Writing files whole: under a temporary name, then renamed; errors in words."""
+"""Writing files whole: under a temporary name, then renamed; errors in words; folders locked."""
 
 import contextlib
 import errno
@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model.errors import OutputError
+
+LOCK = ".pcvos.lock"
+"""Is in a folder while a run writes to it."""
 
 _HINTS = {
     errno.ENOSPC: "free some space or choose another --out; finished files are kept",
@@ -50,6 +53,50 @@ def make_directory(directory: Path) -> None:
     """
     with output_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def locked(
+    folder: Path,
+    *,
+    name: str = LOCK,
+    in_use: str = "another run is writing there",
+    hint: str = "wait for it or change --out",
+) -> Iterator[None]:
+    """Keep other runs away from a folder, created if missing, while the block runs.
+
+    Args:
+        folder: The folder.
+        name: Of the file that says so.
+        in_use: What to say where the file is another run's.
+        hint: How to go on then.
+
+    Raises:
+        OutputError: The folder is a file, cannot be written, or is in use.
+    """
+    from filelock import FileLock, Timeout  # Not at the top: `pcvos --help` comes by here.
+
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: is a file, not a folder", hint="choose another --out")
+    lock = FileLock(folder / name, timeout=0)
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise OutputError(f"{folder}: {in_use}", hint=hint) from error
+    try:
+        yield
+    finally:
+        # Unlinked while held: filelock's next holder notices a lock file that is gone.
+        remove(folder / name)
+        lock.release()
+
+
+def refuse_existing(path: Path, *, overwrite: bool) -> None:
+    """Raise OutputError if a file is there and must not be replaced."""
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path}: exists", hint="pass --overwrite or choose another name")
 
 
 @contextlib.contextmanager

@@ -15,19 +15,19 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from filelock import FileLock, Timeout
 from PIL import Image
 
 from model.config import PRESETS
 from model.errors import ConfigError, MaskError, OutputError
 from pcvos_cli import SegmentSettings
 from pcvos_cli.annotate.runs import MAX_ID, Labels
-from pcvos_cli.files import make_directory, output_errors, remove, write_text, write_whole
+from pcvos_cli.files import locked, make_directory, output_errors, write_text, write_whole
 from pcvos_cli.masks.writers import encode_palette_png
 from pcvos_cli.video.seeking import FrameFinder
 
@@ -145,18 +145,15 @@ class Project:
         self.size = (frames.info.height, frames.info.width)
         self.lock = threading.RLock()
         self._file = folder / FILE
-        if folder.exists() and not folder.is_dir():
-            raise OutputError(f"{folder}: is a file, not a folder", hint="choose another --out")
-        make_directory(folder)
-        self._guard = FileLock(folder / _LOCK, timeout=0)
-        with output_errors(folder):
-            try:
-                self._guard.acquire()
-            except Timeout:
-                raise OutputError(
-                    f"{folder}: is open in another pcvos annotate",
-                    hint="use that one, or choose another --out",
-                ) from None
+        self._guard = ExitStack()
+        self._guard.enter_context(
+            locked(
+                folder,
+                name=_LOCK,
+                in_use="is open in another pcvos annotate",
+                hint="use that one, or choose another --out",
+            )
+        )
         try:
             self._saved = self._open()
             for name in (REFERENCES, MASKS):
@@ -170,8 +167,7 @@ class Project:
 
     def close(self) -> None:
         """Let go of the folder. Safe to call twice."""
-        self._guard.release()
-        remove(self.folder / _LOCK)
+        self._guard.close()
 
     def __enter__(self) -> Self:
         return self

@@ -9,16 +9,13 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from filelock import FileLock, Timeout
-
 from model.errors import OutputError
 from pcvos_cli.batch.jobs import LEDGER
-from pcvos_cli.files import output_errors
-from pcvos_cli.run.output_folder import LOCK
+from pcvos_cli.files import locked, output_errors
 
 DONE, FAILED = "done", "failed"
 _HEAD = "batch"
@@ -48,23 +45,14 @@ class Ledger:
         self.head = head
         self._path = folder / LEDGER
         self._resume, self._overwrite = resume, overwrite
-        self._lock = FileLock(folder / LOCK, timeout=0)
+        self._held = ExitStack()
 
     def __enter__(self) -> Self:
-        with output_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            try:
-                self._lock.acquire()
-            except Timeout as error:
-                raise OutputError(
-                    f"{self.folder}: another run is writing there",
-                    hint="wait for it or change --out",
-                ) from error
-        try:
+        with ExitStack() as held:
+            held.enter_context(locked(self.folder))
             self._open()
-        except BaseException:
-            self._release()
-            raise
+            held.callback(self._file.close)
+            self._held = held.pop_all()
         return self
 
     def _open(self) -> None:
@@ -105,12 +93,7 @@ class Ledger:
         return read_rows(self.folder)
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._release()
-
-    def _release(self) -> None:
-        Path(self._lock.lock_file).unlink(missing_ok=True)
-        self._lock.release()
+        self._held.close()
 
 
 def check_batch(folder: Path, *, resume: bool, overwrite: bool) -> None:

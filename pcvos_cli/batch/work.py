@@ -20,9 +20,9 @@ from model.errors import OutputError, PCVOSError
 from pcvos_cli.batch.engine import TaskProgress
 from pcvos_cli.batch.findings import examine
 from pcvos_cli.batch.jobs import Job
-from pcvos_cli.files import output_errors
+from pcvos_cli.files import LOCK, output_errors
 from pcvos_cli.run.identity import content_digest, identity_digest, package_versions
-from pcvos_cli.run.output_folder import LOCK, REPORT, OutputFolder
+from pcvos_cli.run.output_folder import REPORT, OutputFolder
 from pcvos_cli.run.pipeline import plan_video, segment_video
 from pcvos_cli.run.plan import RunPlan
 from pcvos_cli.run.report import SegmentReport

@@ -13,9 +13,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from model.config import PRESETS
-from model.errors import ConfigError, MissingPackage, OutputError
+from model.errors import ConfigError, MissingPackage
 from pcvos_cli import console
-from pcvos_cli.files import make_directory
+from pcvos_cli.files import make_directory, refuse_existing
 from pcvos_cli.weights_store import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -49,10 +49,7 @@ class Outputs:
         """
         if self.plot is None:
             return
-        if self.plot.exists() and not self.overwrite:
-            raise OutputError(
-                f"{self.plot}: exists", hint="pass --overwrite or choose another name"
-            )
+        refuse_existing(self.plot, overwrite=self.overwrite)
         try:
             import matplotlib  # noqa: F401
         except ImportError as error:

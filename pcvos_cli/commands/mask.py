@@ -7,6 +7,7 @@ import typer
 
 from model.errors import OutputError
 from pcvos_cli import console, options
+from pcvos_cli.files import refuse_existing
 
 if TYPE_CHECKING:
     from pcvos_cli.first_mask.make import FirstMask
@@ -111,8 +112,7 @@ def _check_target(path: Path, option: str, source: Path, *, overwrite: bool) -> 
         raise OutputError(f"{path}: is a folder", hint=f"{option} takes the name of a file")
     if path.exists() and path.resolve() == source.resolve():
         raise OutputError(f"{path}: is the input", hint=f"choose another {option}")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path}: exists", hint="pass --overwrite to replace it")
+    refuse_existing(path, overwrite=overwrite)
 
 
 def _preview(made: "FirstMask") -> bytes:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from model.config import PRESETS, STRIDE
-from model.errors import OutputError, WeightsError
+from model.errors import WeightsError
 from pcvos_cli import console, options
+from pcvos_cli.files import refuse_existing
 from pcvos_cli.weights_store import (
     DEFAULT_MODEL,
     file_sha256,
@@ -169,8 +170,7 @@ def average_weights(
 
 
 def _check_target(out: Path, *, overwrite: bool) -> None:
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out}: exists", hint="pass --overwrite to replace it")
+    refuse_existing(out, overwrite=overwrite)
     if out.suffix != ".safetensors":
         raise typer.BadParameter(f"{out}: must end in .safetensors", param_hint="--out")
 

@@ -20,7 +20,7 @@ from pcvos_cli.convert.writers import (
     YoutubeVisWriter,
     is_from_pcvos,
 )
-from pcvos_cli.files import make_directory, output_errors, temporary
+from pcvos_cli.files import make_directory, output_errors, refuse_existing, temporary
 from pcvos_cli.labels.sources import LabelSequence, open_labels
 from pcvos_cli.masks.label_files import MOTS_BASE, VOID
 from pcvos_cli.masks.writers import FrameMasks, MaskWriter, PaletteWriter
@@ -212,8 +212,7 @@ def check_output(output: Path, settings: ConversionSettings) -> None:
         raise OutputError(f"{output}: is a file", hint=f"--to {settings.target} writes a folder")
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
-    if not settings.overwrite:
-        raise OutputError(f"{output}: exists", hint="pass --overwrite to replace it")
+    refuse_existing(output, overwrite=settings.overwrite)
     if not wants_file:
         _refuse_foreign(output)
 

@@ -1,11 +1,12 @@
 """The folder a run writes to: checked, locked against a second run, cleared of an old one."""
 
 import shutil
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
 from model.errors import OutputError
+from pcvos_cli.files import locked
 from pcvos_cli.masks.formats import FORMATS
 
 REPORT = "run.json"
@@ -20,7 +21,6 @@ STATE = ".pcvos-resume"
 PROGRESS = f"{STATE}/progress.json"
 """Is there once something is finished."""
 
-LOCK = ".pcvos.lock"
 _PER_FRAME = {form.place: form.pattern for form in FORMATS.values() if form.pattern}
 _FILES = (
     *(form.place for form in FORMATS.values() if not form.pattern),
@@ -58,33 +58,14 @@ class OutputFolder:
         self.path = path
         self._overwrite = overwrite or resume
         self._inputs = inputs
-        from filelock import FileLock  # Not at the top: `pcvos --help` comes by here.
-
-        self._lock = FileLock(path / LOCK, timeout=0)
+        self._lock = ExitStack()
         self._created: list[Path] = []
 
     def __enter__(self) -> Self:
-        from filelock import Timeout
-
         check_refusal(self.path, overwrite=self._overwrite, inputs=self._inputs)
-        try:
-            self._create()
-            self._lock.acquire()
-        except Timeout as error:
-            raise OutputError(
-                f"{self.path}: another run is writing there", hint="wait for it or change --out"
-            ) from error
-        except OSError as error:
-            raise OutputError(
-                f"{self.path}: cannot write there: {error.strerror or error}",
-                hint="choose another folder with --out",
-            ) from error
+        self._created = [p for p in (self.path, *self.path.parents) if not p.exists()]
+        self._lock.enter_context(locked(self.path))
         return self
-
-    def _create(self) -> None:
-        missing = [p for p in (self.path, *self.path.parents) if not p.exists()]
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._created = missing
 
     def clear(self) -> None:
         """Delete an earlier run's results, but for its saved state, and nothing else.
@@ -118,9 +99,7 @@ class OutputFolder:
                 (self.path / folder).rmdir()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # Unlinked while held: filelock's next holder notices a lock file that is gone.
-        Path(self._lock.lock_file).unlink(missing_ok=True)
-        self._lock.release()
+        self._lock.close()
         # A run that failed before its first mask leaves no trace.
         if kind is not None and not self.holds_results and not (self.path / PROGRESS).exists():
             shutil.rmtree(self.path / STATE, ignore_errors=True)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.errors import ConfigError, InputError, OutputError
+from model.errors import ConfigError, InputError
 from pcvos_cli import console
+from pcvos_cli.files import refuse_existing
 from pcvos_cli.run.settings import SegmentSettings
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ class Outputs:
     def refuse_existing(self) -> None:
         """Raise OutputError if a file is there and must not be replaced."""
         for path in (self.csv, self.html, self.submission):
-            if path is not None and path.exists() and not self.overwrite:
-                raise OutputError(f"{path}: exists", hint="pass --overwrite or choose another name")
+            if path is not None:
+                refuse_existing(path, overwrite=self.overwrite)
 
 
 class LateBar(ExitStack):
@@ -246,8 +247,7 @@ def _submit(
             )
     folder = predictions.resolve()
     target = outputs.submission or folder.with_name(folder.name + ".zip")
-    if target.exists() and not outputs.overwrite:
-        raise OutputError(f"{target}: exists", hint="pass --overwrite or name another with --zip")
+    refuse_existing(target, overwrite=outputs.overwrite)
     masks = _pack(truth, predictions, target, jobs)
     reason = (
         f"no score: {truth.unlabelled} frames of {truth.split} have no labels here, since those"

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
-from PIL import Image
 
 from model.checkpoint import load_checkpoint
 from model.errors import ConfigError, InputError, MaskError, OutputError
@@ -26,8 +24,9 @@ from pcvos_cli.batch.engine import (
     run_tasks,
 )
 from pcvos_cli.batch.processes import Processes, available_cores, divide
+from pcvos_cli.files import locked, output_errors, write_text, write_whole
 from pcvos_cli.masks.label_files import VOID, label_values, read_labels
-from pcvos_cli.masks.palette import voc_palette
+from pcvos_cli.masks.writers import encode_palette_png
 from pcvos_cli.run.output_folder import MASKS
 from pcvos_cli.run.pipeline import segment_video
 from pcvos_cli.run.settings import SegmentSettings
@@ -78,27 +77,19 @@ def segment_dataset(
         )
     made_by = describe_making(dataset, settings)
     settings = replace(settings, formats=("png",), overwrite=True)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        with FileLock(output / ".pcvos.lock", timeout=0):
-            _claim(dataset, output, made_by, overwrite=overwrite)
-            # Threads decide the last digit, so they depend neither on the memory that happens
-            # to be free nor on how many sequences are left.
-            count, cores = len(dataset.sequences), available_cores()
-            settings = replace(
-                settings, threads=settings.threads or cores // max(1, min(cores, count))
-            )
-            left = [
-                _Task(number, sequence, output, settings)
-                for number, sequence in enumerate(dataset.sequences, 1)
-                if not (output / sequence.name).is_dir()
-            ]
-            _segment_all(left, count, settings, workers, on_sequence, on_frames)
-            shutil.rmtree(output / WORK, ignore_errors=True)
-    except Timeout as error:
-        raise OutputError(f"{output}: another run is writing there") from error
-    except OSError as error:
-        raise OutputError(f"{output}: cannot write there ({error.strerror or error})") from error
+    with output_errors(output), locked(output):
+        _claim(dataset, output, made_by, overwrite=overwrite)
+        # Threads decide the last digit, so they depend neither on the memory that happens
+        # to be free nor on how many sequences are left.
+        count, cores = len(dataset.sequences), available_cores()
+        settings = replace(settings, threads=settings.threads or cores // max(1, min(cores, count)))
+        left = [
+            _Task(number, sequence, output, settings)
+            for number, sequence in enumerate(dataset.sequences, 1)
+            if not (output / sequence.name).is_dir()
+        ]
+        _segment_all(left, count, settings, workers, on_sequence, on_frames)
+        shutil.rmtree(output / WORK, ignore_errors=True)
     return made_by
 
 
@@ -124,9 +115,7 @@ def write_references(sequence: TruthSequence, folder: Path) -> None:
         new = present - known if entering is None else present & entering
         if new:
             kept = np.where(np.isin(labels, sorted(new)), labels, 0).astype(np.uint8)
-            image = Image.fromarray(kept)
-            image.putpalette(voc_palette().ravel().tolist())
-            image.save(folder / f"{sequence.frames[position]}.png")
+            write_whole(folder / f"{sequence.frames[position]}.png", encode_palette_png(kept))
         known |= new
     if not known:
         raise MaskError(f"{sequence.masks}: no object in any first label")
@@ -231,9 +220,7 @@ def _claim(
         for sequence in dataset.sequences:
             if (output / sequence.name).is_dir():
                 shutil.rmtree(output / sequence.name)
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(made_by, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_text(path, json.dumps(made_by, indent=2, sort_keys=True) + "\n")
 
 
 def read_making(folder: Path) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 from model.errors import OutputError
 from pcvos_cli import console
+from pcvos_cli.files import locked
 
 OUTCOME = (
     "state.pt",
@@ -21,16 +22,10 @@ OUTCOME = (
 )
 """Files that a run leaves, TensorBoard's aside."""
 
-_LOCK = ".pcvos.lock"
-
 
 @contextmanager
 def run_folder(out: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
     """Lock a run's folder; refuse one that holds another run, unless told to replace it."""
-    from filelock import FileLock, Timeout  # Not at the top: `pcvos --help` comes by here.
-
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out}: is a file, not a folder", hint="choose another --out")
     held = [name for name in OUTCOME if (out / name).exists()]
     if held and not (resume or overwrite):
         raise OutputError(
@@ -39,26 +34,14 @@ def run_folder(out: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
         )
     created = not out.exists()
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / _LOCK, timeout=0)
-        lock.acquire()
-    except Timeout as error:
-        raise OutputError(
-            f"{out}: another run is writing there", hint="wait for it or change --out"
-        ) from error
-    except OSError as error:
-        raise OutputError(f"{out}: cannot write there: {error.strerror or error}") from error
-    try:
-        if not resume:
-            for name in held:
-                (out / name).unlink()
-        yield
+        with locked(out):
+            if not resume:
+                for name in held:
+                    (out / name).unlink()
+            yield
     finally:
-        # Unlinked while held: filelock's next holder notices a lock file that is gone.
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
         # A run that failed before its first step leaves no trace.
-        if created and not any(out.iterdir()):
+        if created and out.is_dir() and not any(out.iterdir()):
             out.rmdir()
 
 
