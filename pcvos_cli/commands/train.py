@@ -123,7 +123,7 @@ def train(
         _run("--pause-after", metavar="MINUTES", min=0, help="Save and end; --resume goes on."),
     ] = None,
     tensorboard: Annotated[bool, _run("--tensorboard", help="Also write for TensorBoard.")] = False,
-    dry_run: Annotated[bool, _run("--dry-run", help="Print the whole recipe and end.")] = False,
+    dry_run: Annotated[bool, _run("--dry-run", help="Check the data, print the recipe.")] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -154,13 +154,14 @@ def train(
     }
     # Not at the top: `pcvos --help` comes by here.
     from model.training.recipe import config_to_dict, parse_settings
-    from pcvos_cli.training.run import TrainRun, resolve
+    from pcvos_cli.training.run import TrainRun, check_data, resolve
 
     # A flag of its own wins over --set.
     given = parse_settings(settings or []) | {k: v for k, v in chosen.items() if v is not None}
     out = out or Path("runs") / (stage or "video")
     config, remarks = resolve(out, recipe, given, resume=resume)
     if dry_run:
+        check_data(config)
         console.result_json(config_to_dict(config))
         return
     run = TrainRun(

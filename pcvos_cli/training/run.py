@@ -8,17 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from model.config import LITE_PROMPT
-from model.errors import ConfigError
+from model.data.sequences import VideoSource
+from model.errors import ConfigError, InputError
 from model.training.config import TrainConfig
 from model.training.distributed import joined, processes_of_environment
 from model.training.loop import fit
 from model.training.pretrained import Init
 from model.training.recipe import config_from_dict, config_to_dict, differences, override
 from model.training.reporting import FitReport
+from model.training.sources import open_data
 from model.training.state import STATE, load_state
+from model.training.validation import find_sequences
 from pcvos_cli import console
 from pcvos_cli.run.device import choose_device
 from pcvos_cli.run.settings import DeviceName
@@ -64,6 +68,36 @@ def resolve(
             "uninterrupted run"
         ]
     return config, []
+
+
+def check_data(config: TrainConfig) -> None:
+    """Open the data as a training does, draw a sample of each set, and note what is there.
+
+    Raises:
+        InputError: A folder is missing, or has nothing usable.
+    """
+    if not config.data.is_procedural or config.stage == "prompt":
+        named = [f"--data {folder}" for folder, _ in config.data.weighted_sets]
+        ingredients = open_data(config).ingredients
+        if len(ingredients) > len(named):  # Synthetic video comes first.
+            named.insert(0, "")
+        for part, name in zip(ingredients, named, strict=True):
+            try:
+                sample = part.source.sample(0, np.random.default_rng(config.seed))
+            except InputError as error:
+                raise InputError(str(error), hint="replace the files, or leave them out") from error
+            kind = "videos" if isinstance(part.source, VideoSource) else "pictures with masks"
+            console.note(
+                f"{name}: {len(part.source)} {kind}"
+                if name
+                else f"--photos and --objects: {len(part.source)} pictures"
+            )
+            skipped = [*part.source.problems, *sample.problems]
+            if skipped:
+                console.warning(f"{len(skipped)} items cannot be used; the first: {skipped[0]}")
+    if config.validation.folder:
+        found = find_sequences(Path(config.validation.folder), config.validation.frames)
+        console.note(f"--val {config.validation.folder}: {len(found)} sequences")
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,6 +165,46 @@ def test_dry_run_prints_the_resolved_recipe_and_writes_nothing(tmp_path: Path) -
     assert not (tmp_path / "run").exists()
 
 
+def test_dry_run_counts_the_data_and_refuses_what_cannot_be_read(
+    davis: Path, tmp_path: Path
+) -> None:
+    stills, photos = make_pairs(tmp_path / "stills"), tmp_path / "photos"
+    (stills / "images" / "broken.jpg").write_bytes(b"no picture")
+    photos.mkdir()
+    Image.new("RGB", (90, 80)).save(photos / "p.jpg")
+    command = ("train", *SMALL, "--out", tmp_path / "run", "--dry-run")
+    data = ("--data", davis, "--data", f"{stills}=2", "--photos", photos, "--val", davis)
+    done = pcvos(*command, *data)
+    assert done.exit_code == 0, done.stderr
+    told = " ".join(done.stderr.split())
+    videos = len(list((davis / "JPEGImages/480p").iterdir()))
+    pairs = len(list((stills / "masks").iterdir()))
+    for words in (
+        f"--data {davis}: {videos} videos",
+        f"--data {stills}: {pairs} pictures with masks",
+        "1 items cannot be used; the first:",
+        "broken.jpg: not a readable image",
+        "--photos and --objects: 1 pictures",
+        f"--val {davis}: {videos} sequences",
+    ):
+        assert words in told
+    assert json.loads(done.stdout)["data"]["sets"] == [str(davis), f"{stills}=2"]
+    for file in (stills / "masks").iterdir():  # Headers that are whole, and no pixels.
+        file.write_bytes(file.read_bytes()[:60])
+    for option, folder, words in (
+        ("--data", stills, "in a row"),
+        ("--data", tmp_path / "none", "no such folder"),
+        ("--photos", tmp_path / "none", "none"),
+        ("--objects", tmp_path, str(tmp_path)),
+        ("--val", photos, "no validation data"),
+    ):
+        failed = pcvos(*command, option, folder)
+        assert failed.exit_code == 3, (option, failed.stderr)
+        assert words in " ".join(failed.stderr.split())
+        assert failed.stdout == ""
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
