@@ -69,6 +69,8 @@ class PCVOSConfig:
         decode_provisional: The weights are meant to run with provisional memory that holds
             decoded masks, as the memory does, and not readouts (eq. 4): a clip is segmented
             F frames at a time.
+        short_edge: Short edge of the frames that the weights are meant to run on, in pixels:
+            what ``--size auto`` enlarges or shrinks frames to.
         refinement: ``None`` leaves intra-clip refinement out (STCN).
         context: ``None`` leaves it out; the trunk then ends at stride 16.
     """
@@ -90,6 +92,7 @@ class PCVOSConfig:
     drop_strays: bool = False
     progressive_interval: int = 5
     decode_provisional: bool = False
+    short_edge: int = 480
     refinement: RefinementConfig | None = RefinementConfig()
     context: ContextConfig | None = None
 
@@ -168,6 +171,7 @@ PCVOS_LITE = PCVOSConfig(
     drop_strays=True,
     progressive_interval=2,
     decode_provisional=True,
+    short_edge=544,
     context=ContextConfig(),
 )
 """The same method on a small ImageNet trunk, for CPUs."""

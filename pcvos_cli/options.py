@@ -60,8 +60,9 @@ Size = Annotated[
     str,
     typer.Option(
         "--size",
-        metavar=f"PIXELS|{NATIVE}",
-        help="Short edge of the frames that the model sees; never above the source's.",
+        metavar=f"PIXELS|{NATIVE}|auto",
+        help="Short edge of the frames that the model sees, never above the source's. auto: the "
+        "one that the weights know best (lite 544); smaller frames are enlarged to it.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -197,7 +198,8 @@ def settings_of(values: Mapping[str, Any]) -> SegmentSettings:
         BadParameter: The text of an option cannot be read.
         ConfigError: A value means nothing.
     """
-    read = {**values, "size": parse_number(values["size"], "--size", NATIVE)}
+    size = values["size"]
+    read = {**values, "size": size if size == "auto" else parse_number(size, "--size", NATIVE)}
     if "top_k" in values:  # Not in `benchmark`, which has its own intervals.
         read["top_k"] = parse_number(values["top_k"], "--top-k")
         read["max_memory_frames"] = parse_number(values["max_memory_frames"], "--max-memory-frames")

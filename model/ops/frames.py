@@ -4,6 +4,7 @@ Masks come to that size by nearest neighbour, in ``pcvos_cli.masks.reference``.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,17 +16,27 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def working_size(size: tuple[int, int], short_edge: int | None) -> tuple[int, int]:
+MOST_ENLARGED = 2
+"""``auto`` enlarges at most so many times: beyond it, a frame has too little to show."""
+
+
+def working_size(
+    size: tuple[int, int], wanted: int | Literal["auto"] | None, meant: int
+) -> tuple[int, int]:
     """Return the ``(height, width)`` to work at.
 
     Args:
         size: ``(height, width)`` of the source.
-        short_edge: Wanted length of the shorter side; ``None`` keeps ``size``. Never enlarges.
+        wanted: ``--size``: the shorter side, which is never enlarged; ``auto`` for ``meant``,
+            to which small frames are enlarged; ``None`` keeps ``size``.
+        meant: Shorter side that the weights are meant to run on.
     """
     shorter = min(size)
-    if short_edge is None or shorter <= short_edge:
-        return size
-    height, width = (max(1, round(side * short_edge / shorter)) for side in size)
+    if wanted == "auto":
+        edge = min(meant, MOST_ENLARGED * shorter)
+    else:
+        edge = shorter if wanted is None else min(wanted, shorter)
+    height, width = (max(1, round(side * edge / shorter)) for side in size)
     return height, width
 
 

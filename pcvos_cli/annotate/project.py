@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from PIL import Image
@@ -87,7 +87,7 @@ class Choices:
     """
 
     interval: int = 10
-    size: int | None = 480
+    size: int | Literal["auto"] | None = "auto"
     model: str = "pcvos-lite"
     formats: tuple[str, ...] = SegmentSettings().formats
     backward: bool = False
@@ -399,7 +399,8 @@ def _replaced(record: Any, values: dict[str, Any]) -> Any:
     if "id" in known:
         raise ConfigError("an object keeps its id")
     for name, value in known.items():
-        before = getattr(record, name, None)
+        # ``--size``, a number or a word, is checked by the settings themselves.
+        before = getattr(record, name, None) if name != "size" else None
         if value is not None and before is not None and type(value) is not type(before):
             raise ConfigError(f"settings: {name} {value!r} is no {type(before).__name__}")
     try:

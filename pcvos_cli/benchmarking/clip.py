@@ -79,7 +79,8 @@ def clips_to_measure(settings: BenchmarkSettings, folder: Path) -> Iterator[tupl
         PCVOSError: The video or the mask cannot be read, the folder not written.
     """
     if settings.video is None or settings.mask is None:
-        height = settings.segment.size or DEFAULT_SIZE
+        edge = settings.segment.size
+        height = edge if isinstance(edge, int) else DEFAULT_SIZE
         height += height % 2  # H.264 needs even sizes.
         size = (height, 2 * round(height * 8 / 9))
         for objects in settings.objects or (1,):

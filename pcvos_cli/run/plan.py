@@ -123,13 +123,6 @@ def prepare(
     )
     for mask in given:
         _check_inside(mask, frames)
-    size = working_size((info.height, info.width), settings.size)
-    references = {
-        mask.frame_index: ReferenceMask(
-            mask.frame_index, torch.from_numpy(resize_nearest(mask.labels, size)), mask.object_ids
-        )
-        for mask in given
-    }
     device = choose_device(settings.device, amp=settings.amp)
     weights = resolve_weights(settings.weights, settings.model)
     checkpoint = load_checkpoint(weights.path)
@@ -139,6 +132,13 @@ def prepare(
             f"{weights.path}: holds {config.name}, not {settings.model}",
             hint="leave --model out, or pass other --weights",
         )
+    size = working_size((info.height, info.width), settings.size, config.short_edge)
+    references = {
+        mask.frame_index: ReferenceMask(
+            mask.frame_index, torch.from_numpy(resize_nearest(mask.labels, size)), mask.object_ids
+        )
+        for mask in given
+    }
     object_ids = tuple(sorted({i for mask in references.values() for i in mask.object_ids}))
     if "png" in settings.formats:
         _check_palette(given)

@@ -31,7 +31,8 @@ class SegmentSettings:
     Attributes:
         inference: The method's own settings (clip length, top-k, progressive matching).
         size: Short edge of the frames the model works on, in pixels; never enlarges.
-            ``None`` keeps the source's size.
+            ``None`` keeps the source's size; ``auto`` takes the one that the weights are meant
+            to run on and enlarges smaller frames to it, at most twofold.
         weights: A weights file; ``None`` for the shipped ones of ``model``.
         model: Preset name; ``None`` for whatever ``weights`` holds, or else the default.
         device: ``auto`` takes CUDA, then MPS, then the CPU.
@@ -66,7 +67,7 @@ class SegmentSettings:
     """
 
     inference: InferenceConfig = field(default_factory=InferenceConfig)
-    size: int | None = 480
+    size: int | Literal["auto"] | None = "auto"
     weights: Path | None = None
     model: str | None = None
     device: DeviceName = "auto"
@@ -96,8 +97,9 @@ class SegmentSettings:
         Raises:
             ConfigError: Naming the option and the value.
         """
-        if self.size is not None and self.size < 16:
-            raise ConfigError(f"--size must be at least 16 pixels, got {self.size}")
+        wanted: object = self.size
+        if wanted not in ("auto", None) and (type(wanted) is not int or wanted < 16):
+            raise ConfigError(f"--size must be auto or at least 16 pixels, got {wanted!r}")
         if self.threads is not None and self.threads < 1:
             raise ConfigError(f"--threads must be at least 1, got {self.threads}")
         if self.resume and self.overwrite:

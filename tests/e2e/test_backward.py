@@ -84,7 +84,7 @@ def test_every_output_is_in_the_order_of_the_video(
     later = write_mask(tmp_path / "later.png", square(box=(30, 40, 10, 10), value=1))
     arguments = (
         video, "--mask", f"{REFERENCE}={mask}", "--mask", f"11={later}", "--start", "2",
-        "--weights", lite_weights, "--interval", "2", "--backward", "-o", out,
+        "--weights", lite_weights, "--interval", "2", "--size", "native", "--backward", "-o", out,
         "--format", "png,rle,overlay,scores,cutout,matte",
     )  # fmt: skip
     plan = json.loads(segment(*arguments, "--dry-run", "--json").stdout)

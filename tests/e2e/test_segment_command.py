@@ -104,7 +104,8 @@ def test_masks_are_those_of_the_scores(
     video: Path, mask: Path, lite_weights: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    run(video, "--mask", mask, "--weights", lite_weights, "-o", out, "--format", "scores,png")
+    run(video, "--mask", mask, "--weights", lite_weights, "-o", out, "--size", "native",
+        "--format", "scores,png")  # fmt: skip
     for index in range(FRAMES):
         prob = np.load(out / "scores" / f"{index:05}.npz")["prob"]
         assert prob.shape == (2, *SIZE)
@@ -122,7 +123,7 @@ def test_objects_enter_late_and_keep_their_ids(
     fourth = write_mask(tmp_path / "fourth.png", square(box=(30, 40, 10, 10), value=4))
     run(
         video, "--mask", f"2={second}", "--mask", f"4={fourth}", "--weights", lite_weights,
-        "-o", out, "--format", "png,scores,rle",
+        "-o", out, "--size", "native", "--format", "png,scores,rle",
     )  # fmt: skip
 
     labels = [read_labels(out / "masks" / f"{index:05}.png") for index in range(FRAMES)]
@@ -156,11 +157,19 @@ def test_a_smaller_working_size_gives_masks_of_the_source_s_size(
     assert document(out / "run.json")["working_size"] == [33, 50]
 
 
-def test_size_never_enlarges(video: Path, mask: Path, lite_weights: Path, tmp_path: Path) -> None:
-    arguments = (video, "--mask", mask, "--weights", lite_weights, "--dry-run", "--json")
+def test_only_the_automatic_size_enlarges(
+    video: Path, mask: Path, lite_weights: Path, tmp_path: Path
+) -> None:
+    def working_size(*size: str) -> list[int]:
+        arguments = (video, "--mask", mask, "--weights", lite_weights, "-o", tmp_path / "out")
+        plan: dict[str, list[int]] = json.loads(
+            run(*arguments, *size, "--dry-run", "--json").stdout
+        )
+        return plan["working_size"]
+
     for size in ("480", "native"):
-        plan = json.loads(run(*arguments, "--size", size, "-o", tmp_path / "out").stdout)
-        assert plan["working_size"] == list(SIZE)
+        assert working_size("--size", size) == list(SIZE)
+    assert working_size() == working_size("--size", "auto") == [2 * side for side in SIZE]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import { act } from "./api.js";
 import { TOOLS } from "./tools.js";
 
 const byId = (id) => document.getElementById(id);
-const SIZES = [240, 360, 480, 720, null];
+const SIZES = ["auto", 240, 360, 480, 720, null];
 
 function element(name, attributes, ...children) {
   const made = document.createElement(name);
@@ -40,7 +40,7 @@ export class Panels {
     run("copy", () => this.copy());
     const choose = (id, value) => byId(id).addEventListener("change", (e) => app.attempt(() => act("choose", value(e.target))));
     choose("interval", (input) => ({ interval: input.valueAsNumber }));
-    choose("size", (input) => ({ size: input.value ? Number(input.value) : null }));
+    choose("size", (input) => ({ size: input.value === "auto" ? "auto" : input.value ? Number(input.value) : null }));
     choose("model", (input) => ({ model: input.value }));
     choose("both", (input) => ({ backward: input.checked }));
     choose("formats", () => ({ formats: [...byId("formats").querySelectorAll("input:checked")].map((i) => i.value) }));

@@ -1,5 +1,7 @@
 """The plan's numbers are those of the run."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -42,12 +44,16 @@ def test_unknown_lengths_stay_unknown() -> None:
         ((240, 320), 480, (240, 320)),
         ((1080, 1920), None, (1080, 1920)),
         ((2, 4000), 1, (1, 2000)),
+        ((1080, 1920), "auto", (544, 967)),
+        ((480, 854), "auto", (544, 968)),
+        ((240, 320), "auto", (480, 640)),
+        ((544, 600), "auto", (544, 600)),
     ],
 )
 def test_working_size(
-    source: tuple[int, int], short_edge: int | None, expected: tuple[int, int]
+    source: tuple[int, int], short_edge: int | Literal["auto"] | None, expected: tuple[int, int]
 ) -> None:
-    assert working_size(source, short_edge) == expected
+    assert working_size(source, short_edge, meant=544) == expected
 
 
 def test_frames_are_resized_as_pillow_does() -> None:
