@@ -27,6 +27,8 @@ def mask_folder(path: Path, source: FrameSource) -> list[tuple[int, Path]]:
         MaskError: A name is not a frame.
     """
     files = image_files(path)
+    if not files and (path / "masks").is_dir():  # Results, as `convert` and `evaluate` take them.
+        return mask_folder(path / "masks", source)
     if not files:
         raise InputError(f"{path}: the folder holds no masks", hint=naming(source))
     indices = match_names([file.stem for file in files], source, [str(file) for file in files])
@@ -102,7 +104,7 @@ def together(masks: list[LoadedMask]) -> LoadedMask:
 
 
 def load_annotations(
-    path: Path, source: FrameSource, *, first: int, resize: bool
+    path: Path, source: FrameSource, *, frame: int | None, first: int, resize: bool
 ) -> list[LoadedMask]:
     """Read the frames that have objects.
 
@@ -110,6 +112,7 @@ def load_annotations(
         path: As ``open_labels``.
         source: Whose frames they are, by name, by number, or by index where the format
             counts frames.
+        frame: The frame that the user says it is about, or ``None``.
         first: The frame of a file that is about one frame without a name.
         resize: As ``read_reference``.
 
@@ -131,7 +134,14 @@ def load_annotations(
         labels.notes.insert(0, "16-bit values are read as MOTS: class * 1000 + object")
     names = [name for name, _, _ in found]
     alone = len(labels.names) == 1
-    if labels.numbered:
+    if frame is not None:
+        if len(found) > 1:
+            raise MaskError(
+                f"{path}: has masks of {len(found)} frames, each with the name of its own",
+                hint="give it without FRAME=",
+            )
+        indices = [frame]
+    elif labels.numbered:
         indices = [int(name) for name in names]
     elif alone and labels.kind == "numpy":
         indices = [first]

@@ -40,9 +40,10 @@ def load_references(
         if path is not None and is_annotation(path):
             from pcvos_cli.run.annotations import load_annotations
 
-            loaded += load_annotations(
-                path, source, first=first if frame is None else frame, resize=resize
-            )
+            if frame is None and not Path(value).exists():
+                name = value.removesuffix(f"={path}")
+                raise MaskError(f"--mask {value}: {no_frame(name, source)}", hint=naming(source))
+            loaded += load_annotations(path, source, frame=frame, first=first, resize=resize)
         else:
             images.append(value)
     for frame_index, paths in parse_mask_options(images, source, first=first).items():
@@ -189,6 +190,11 @@ def _one(value: str, source: FrameSource, first: int) -> Iterable[tuple[int, Pat
     if unknown is not None:
         raise MaskError(f"--mask {value}: {no_frame(unknown, source)}", hint=naming(source))
     name, equals, rest = value.partition("=")
+    if equals and Path(rest).is_dir():
+        raise MaskError(
+            f"{rest}: is a folder, whose masks have the names of their frames",
+            hint="give it without FRAME=",
+        )
     missing = rest if equals and source.frame_index(name) is not None else value
     raise InputError(
         f"{missing}: mask not found",

@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> FolderSource:
 def mask(path: Path, value: int = 1) -> Path:
     labels = np.zeros((48, 64), np.uint8)
     labels[10:30, 10:30] = value
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(labels).save(path)
     return path
 
@@ -96,6 +96,35 @@ def test_an_empty_folder_is_an_input_error(tmp_path: Path, video: VideoSource) -
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no masks"):
         parse_mask_options([str(tmp_path / "empty")], video)
+
+
+@pytest.mark.parametrize("files", [(), ("run.json", "masks.json")])
+def test_a_result_folder_stands_for_its_masks(
+    tmp_path: Path, video: VideoSource, files: tuple[str, ...]
+) -> None:
+    """As it does for `convert` and `evaluate`, also where only its masks are left."""
+    path = mask(tmp_path / "r" / "masks" / "00002.png").parents[1]
+    mask(path / "masks" / "00004.png", 3)
+    for name in files:
+        (path / name).write_text("{}")
+    found = load_references([str(path)], video)
+    assert [(m.frame_index, m.object_ids) for m in found] == [(2, (1,)), (4, (3,))]
+    for value in (f"2={path}", f"2={path / 'masks'}"):
+        with pytest.raises(MaskError) as told:
+            load_references([value], video)
+        assert told.value.hint == "give it without FRAME="
+    if files:
+        with pytest.raises(MaskError, match="no frame named 'x'"):
+            load_references([f"x={path}"], video)
+        with pytest.raises(InputError) as no_input:
+            FolderSource(path)
+        assert "give the video" in (no_input.value.hint or "")
+
+
+def test_a_folder_of_folders_names_one_with_images(tmp_path: Path, folder: FolderSource) -> None:
+    with pytest.raises(InputError) as told:
+        FolderSource(tmp_path)
+    assert str(folder.info.path) in (told.value.hint or "")
 
 
 def test_load_references_reads_all_with_one_colour_map(tmp_path: Path, video: VideoSource) -> None:

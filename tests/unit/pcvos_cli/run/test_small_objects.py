@@ -34,9 +34,11 @@ def test_an_object_below_a_cell_is_told_with_a_size_that_helps(area: int, size: 
         ]
 
 
-def test_nothing_is_said_where_no_size_helps_and_each_object_once() -> None:
+def test_each_object_is_told_once_and_where_no_size_helps_what_does() -> None:
     references = {0: _reference(0, _1=9), 5: _reference(5, _1=9)}
-    assert notes_on_small(references, WORKING, WORKING) == []
+    (note,) = notes_on_small(references, WORKING, WORKING)
+    assert "--size" not in note
+    assert "cut the video down to its surroundings and enlarge them" in note
     assert len(notes_on_small(references, WORKING, SOURCE)) == 1
 
 
@@ -48,7 +50,9 @@ def test_an_object_on_no_frame_but_its_masks_is_told() -> None:
         "object 7 is on no frame besides its mask's (5)",
     ]
     assert all(note.endswith("try a larger --size") for note in notes)
-    assert "the video's own already" in notes_on_lost(given, {}, WORKING, WORKING)[0]
+    native = notes_on_lost(given, {}, WORKING, WORKING)[0]
+    assert "--size" not in native
+    assert "ffmpeg -vf crop=W:H:X:Y,scale=4*iw:-2" in native
 
 
 def test_the_command_says_so(lite_weights: Path, tmp_path: Path) -> None:
