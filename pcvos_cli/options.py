@@ -210,6 +210,7 @@ def settings_of(values: Mapping[str, Any]) -> SegmentSettings:
         read["formats"] = parse_formats([*(values["formats"] or SETTINGS.formats), *composite])
         read["categories"] = parse_categories(values["category"] or [])
         read["end_objects"] = parse_end_objects(values["end_object"] or [], values["until"] or [])
+        read["absent"] = parse_absent(values["absent"] or [])
         read["fps"] = parse_fps(values["fps"])
         read["value_range"] = parse_range(values["value_range"])
     read["inference"] = _made_of(InferenceConfig, read)
@@ -281,19 +282,27 @@ def parse_end_objects(
     Raises:
         BadParameter: If one is no such pair.
     """
-    pairs = []
-    for text in texts:
-        object_id, _, frame = text.partition("@")
-        if not (object_id.isascii() and object_id.isdigit() and frame):
-            raise typer.BadParameter(
-                f"{text!r}: give ID@FRAME, as 2@120", param_hint="--end-object"
-            )
-        pairs.append((int(object_id), frame))
+    pairs = list(parse_absent(texts, "--end-object"))
     for text in until:
         object_id, _, frame = text.partition("=")
         if not all(part.isascii() and part.isdigit() for part in (object_id, frame)):
             raise typer.BadParameter(f"{text!r}: give ID=FRAME, as 2=120", param_hint="--until")
         pairs.append((int(object_id), str(int(frame) + 1)))
+    return tuple(dict.fromkeys(pairs))
+
+
+def parse_absent(texts: Sequence[str], option: str = "--absent") -> tuple[tuple[int, str], ...]:
+    """Read values ``ID@FRAME`` of an option.
+
+    Raises:
+        BadParameter: If one is no such pair.
+    """
+    pairs = []
+    for text in texts:
+        object_id, _, frame = text.partition("@")
+        if not (object_id.isascii() and object_id.isdigit() and frame):
+            raise typer.BadParameter(f"{text!r}: give ID@FRAME, as 2@120", param_hint=option)
+        pairs.append((int(object_id), frame))
     return tuple(dict.fromkeys(pairs))
 
 

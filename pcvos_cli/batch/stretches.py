@@ -108,13 +108,16 @@ def find_stretches(assignment: Assignment, _progress: TaskProgress) -> tuple[Str
             last = end if isinstance(end, int) else None
             own = [m for m in given if start <= m.frame_index and not _beyond(m.frame_index, last)]
             ids = {object_id for mask in own for object_id in mask.object_ids}
-            gone = tuple(
-                (object_id, index)
-                for object_id, frame in settings.end_objects
-                if (index := _index(source, frame)) is not None
-                and object_id in ids
-                and start < index
-                and not _beyond(index, last)
+            gone, absent = (
+                tuple(
+                    (object_id, index)
+                    for object_id, frame in pairs
+                    if (index := _index(source, frame)) is not None
+                    and object_id in ids
+                    and start < index
+                    and not _beyond(index, last)
+                )
+                for pairs in (settings.end_objects, settings.absent)
             )
             chosen = replace(
                 settings,
@@ -122,6 +125,7 @@ def find_stretches(assignment: Assignment, _progress: TaskProgress) -> tuple[Str
                 end=end,
                 formats=("rle",),
                 end_objects=gone,
+                absent=absent,
                 resize_mask=False,
             )
             values = tuple(_write_masks(assignment, own, source))

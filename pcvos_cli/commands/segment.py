@@ -142,6 +142,14 @@ def segment(
             "it brings it back.",
         ),
     ] = None,
+    absent: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--absent",
+            metavar="ID@FRAME",
+            help="Object ID is not on frame FRAME (repeatable), and may be on later ones.",
+        ),
+    ] = None,
     # The same by the last frame that shows the object: the name of version 0.2.
     until: Annotated[list[str] | None, typer.Option("--until", hidden=True)] = None,
     resize_mask: Annotated[

@@ -145,6 +145,14 @@ def prepare(
     ends = tuple(
         _find_end(object_id, frame, references, source) for object_id, frame in settings.end_objects
     )
+    absent = tuple(
+        _find_end(object_id, frame, references, source, option="--absent")
+        for object_id, frame in settings.absent
+    )
+    if absent:
+        from pcvos_cli.run.absence import state_absent
+
+        references = state_absent(absent, references, frames)
     end = frames.end(info.frame_count)
     clips, memory_frames = count_clips(
         min(references), end, references, settings.inference.interval
@@ -202,6 +210,7 @@ def prepare(
         start=frames.first,
         end=frames.last,
         end_objects=ends,
+        absent=absent,
     )
     record = settings.record(weights=weights.name, sha256=checkpoint.sha256)
     if info.value_range is not None:
@@ -222,14 +231,18 @@ def prepare(
 
 
 def _find_end(
-    object_id: int, frame: int | str, references: Mapping[int, ReferenceMask], source: FrameSource
+    object_id: int,
+    frame: int | str,
+    references: Mapping[int, ReferenceMask],
+    source: FrameSource,
+    option: str = "--end-object",
 ) -> tuple[int, int]:
-    """Return the index of the frame on which an object ends.
+    """Return the index of the frame on which an object ends, or is absent.
 
     Raises:
         ConfigError: There is no such object or frame, or the object has not entered before.
     """
-    option = f"--end-object {object_id}@{frame}"
+    option = f"{option} {object_id}@{frame}"
     index = frame_index(option, frame, source)
     entered = [f for f, mask in references.items() if object_id in mask.object_ids]
     if not entered:

@@ -56,6 +56,7 @@ class SegmentSettings:
             to the run's first frame too, instead of leaving the frames before it empty.
         end_objects: Pairs of an object's id and the first frame, by output name or index, on
             which it is absent. It comes back with a later reference mask that lists it.
+        absent: Likewise frames on which an object is not to be seen, and after which it may be.
         choke: Pixels by which the outline of mattes and cut-outs moves inwards; outwards if
             negative.
         feather: Width in pixels of an additional soft edge of mattes and cut-outs.
@@ -85,6 +86,7 @@ class SegmentSettings:
     end: int | str | None = None
     backward: bool = False
     end_objects: tuple[tuple[int, int | str], ...] = ()
+    absent: tuple[tuple[int, int | str], ...] = ()
     choke: int = 0
     feather: float = 0.0
     background: str | None = None

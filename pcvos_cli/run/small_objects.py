@@ -35,16 +35,15 @@ def notes_on_small(
         )
         for object_id in reference.object_ids:
             area = int(areas[object_id])
-            if area >= cell or object_id in told:
+            if area >= cell or object_id in told or short >= longest:
                 continue
             told.add(object_id)
             wanted = -(-short * (cell / max(area, 1)) ** 0.5 // STRIDE) * STRIDE
             size = "native" if wanted >= longest else f"{wanted:.0f}"
-            advice = f"try --size {size}" if short < longest else CROP
             notes.append(
                 f"object {object_id} has {area} pixels on frame {frame} at {working_size[1]}x"
                 f"{working_size[0]}, less than a cell of the network ({STRIDE}x{STRIDE}), and may "
-                f"get lost: {advice}"
+                f"get lost: try --size {size}"
             )
     return notes
 

@@ -1,4 +1,4 @@
-"""``--end-object``: an object is absent from a frame on, until a later mask shows it."""
+"""``--end-object``: an object is absent from a frame on; ``--absent``: on a frame."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model.config import InferenceConfig
+from pcvos_cli.run.pipeline import segment_video
+from pcvos_cli.run.settings import SegmentSettings
 from tests.support.cli import pcvos, read_labels, square, write_mask
 from tests.support.videos import pictures, write_video
 
@@ -42,6 +45,67 @@ def test_an_ended_object_is_null_from_there_and_may_come_again(
         assert not (read_labels(tmp_path / "ended" / "masks" / f"{index:05}.png") == 2).any()
     older = run(tmp_path / "older", *base, "--until", "2=5")
     assert older == ended
+
+
+def test_an_absent_object_is_null_on_that_frame_and_found_after_it(tmp_path: Path) -> None:
+    """Alone, and beside a mask of that frame; on the command line, and from Python."""
+    frames, labels = [], np.zeros((120, 160), np.uint8)
+    rows, columns = np.mgrid[:120, :160]
+    ground = 90 + 30 * np.sin(rows / 7) + 30 * np.cos(columns / 9)
+    labels[20:60, 20:60], labels[70:110, 90:140] = 1, 2
+    for index in range(FRAMES):
+        frame = np.repeat(ground[..., None], 3, axis=2)
+        for object_id, colour in ((1, (230, 40, 40)), (2, (40, 70, 230))):
+            if object_id == 1 or index not in (5, 7):
+                frame[np.roll(labels == object_id, index, axis=1)] = colour
+        frames.append(frame.astype(np.uint8))
+    video = write_video(tmp_path / "v.mp4", frames)
+    first = write_mask(tmp_path / "a.png", labels)
+    one = write_mask(tmp_path / "b.png", np.roll(labels * (labels == 1), 7, axis=1))
+    base = (video, "--mask", first, "--mask", f"7={one}", "--format", "png,rle,matte")
+    plain = run(tmp_path / "plain", *base)
+    stated = run(tmp_path / "stated", *base, "--absent", "2@5", "--absent", "2@00007")
+    assert [index for index, rle in enumerate(stated[2]) if rle is None] == [5, 7]
+    assert [s[:5] for s in stated.values()] == [s[:5] for s in plain.values()]
+    for index in range(FRAMES):
+        found = read_labels(tmp_path / "stated" / "masks" / f"{index:05}.png") == 2
+        true = np.roll(labels == 2, index, axis=1)
+        if index in (5, 7):
+            assert not found.any()
+        else:
+            assert (found & true).sum() > 0.8 * (found | true).sum(), index
+    settings = SegmentSettings(
+        threads=1,
+        formats=("rle",),
+        absent=((2, 5), (2, "00007")),
+        inference=InferenceConfig(interval=3),
+    )
+    segment_video(video, [first, f"7={one}"], tmp_path / "api", settings)
+    document = json.loads((tmp_path / "api" / "masks.json").read_text())
+    assert {a["id"]: a["segmentations"] for a in document["annotations"]} == stated
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--absent", "2@5"), "no reference mask has object 2"),
+        (("--absent", "1@99"), "has 12 frames"),
+        (("--absent", "1@0"), "enters on frame 0"),
+        (("--absent", "1@5"), "a mask of that frame shows it"),
+        (("--absent", "1@9", "--end", "7"), "the run has no such frame"),
+    ],
+)
+def test_absence_that_contradicts_is_refused(
+    options: tuple[str, ...], words: str, lite_weights: Path, tmp_path: Path
+) -> None:
+    video = write_video(tmp_path / "v.mp4", pictures(FRAMES))
+    mask = write_mask(tmp_path / "a.png")
+    result = pcvos(
+        "segment", video, "-m", mask, "-m", f"5={mask}", "--weights", lite_weights, *options,
+        "-o", tmp_path / "out", "--dry-run",
+    )  # fmt: skip
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 import typer
 
-from pcvos_cli.options import parse_end_objects
+from pcvos_cli.options import parse_absent, parse_end_objects
 
 
 def test_ends_are_pairs_of_object_and_first_frame_without_it() -> None:
@@ -18,8 +18,9 @@ def test_ends_are_pairs_of_object_and_first_frame_without_it() -> None:
 
 @pytest.mark.parametrize("text", ["2", "@3", "2@", "a@1", "2=3", "²@1"])
 def test_what_is_no_such_pair_is_refused(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="give ID@FRAME"):
-        parse_end_objects([text])
+    for parse in (parse_end_objects, parse_absent):
+        with pytest.raises(typer.BadParameter, match="give ID@FRAME"):
+            parse([text])
 
 
 @pytest.mark.parametrize("text", ["2", "=3", "2=", "a=1", "1=-1", "1=2=3", "²=1"])

@@ -27,7 +27,8 @@ def test_the_record_is_as_it_will_be_read() -> None:
     "choice",
     [
         {"size": 240}, {"resize_mask": True}, {"start": 3}, {"end": 9}, {"backward": True},
-        {"end_objects": ((1, 2),)}, {"channel": 1}, {"categories": ((1, "dog"),)}, {"amp": True},
+        {"end_objects": ((1, 2),)}, {"absent": ((1, 2),)}, {"channel": 1}, {"amp": True},
+        {"categories": ((1, "dog"),)},
         {"engine": "torch"}, {"strict": True}, {"formats": ("png",)}, {"model": "pcvos-r50"},
         {"inference": InferenceConfig(interval=3)}, {"formats": ("matte",), "choke": 2},
     ],
