@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -23,123 +24,89 @@ SETTINGS = SegmentSettings()
 ALL = "all"
 NATIVE = "native"
 
-_MODEL = "Model"
-_METHOD = "Method"
-_TERMINAL = "Terminal"
+_model = partial(typer.Option, rich_help_panel="Model")
+_method = partial(typer.Option, rich_help_panel="Method")
+_terminal = partial(typer.Option, rich_help_panel="Terminal")
 
-Weights = Annotated[
-    Path | None,
-    typer.Option("--weights", help="Weights file (.safetensors).", rich_help_panel=_MODEL),
-]
+Weights = Annotated[Path | None, _model("--weights", help="Weights file (.safetensors).")]
 Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model", help=f"Preset: {', '.join(PRESETS)}.", metavar="NAME", rich_help_panel=_MODEL
-    ),
+    str | None, _model("--model", help=f"Preset: {', '.join(PRESETS)}.", metavar="NAME")
 ]
-Device = Annotated[
-    DeviceName,
-    typer.Option("--device", help="auto: CUDA, then MPS, then CPU.", rich_help_panel=_MODEL),
-]
+Device = Annotated[DeviceName, _model("--device", help="auto: CUDA, then MPS, then CPU.")]
 Engine = Annotated[
     EngineName,
-    typer.Option(
-        "--engine",
-        help="Library that runs the network. auto: ONNX Runtime on a CPU, else torch.",
-        rich_help_panel=_MODEL,
+    _model(
+        "--engine", help="Library that runs the network. auto: ONNX Runtime on a CPU, else torch."
     ),
 ]
-Amp = Annotated[
-    bool,
-    typer.Option("--amp", help="Half precision, on CUDA and MPS.", rich_help_panel=_MODEL),
-]
-Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="CPU threads.", rich_help_panel=_MODEL)
-]
+Amp = Annotated[bool, _model("--amp", help="Half precision, on CUDA and MPS.")]
+Threads = Annotated[int | None, _model("--threads", min=1, help="CPU threads.")]
 Size = Annotated[
     str,
-    typer.Option(
+    _model(
         "--size",
         metavar=f"PIXELS|{NATIVE}|auto",
         help="Short edge of the frames that the model sees, never above the source's. auto: the "
         "one that the weights know best (lite 544); smaller frames are enlarged to it.",
-        rich_help_panel=_MODEL,
     ),
 ]
 Interval = Annotated[
     int,
-    typer.Option(
-        "--interval",
-        min=1,
-        help="Frames in a clip (L): the memory is updated once a clip.",
-        rich_help_panel=_METHOD,
-    ),
+    _method("--interval", min=1, help="Frames in a clip (L): the memory is updated once a clip."),
 ]
 TopK = Annotated[
     str,
-    typer.Option(
+    _method(
         "--top-k",
         metavar=f"K|{ALL}",
         help="Best matches in the memory that are kept for each location.",
-        rich_help_panel=_METHOD,
     ),
 ]
 ProgressiveInterval = Annotated[
     int | None,
-    typer.Option(
+    _method(
         "--progressive-interval",
         min=1,
         help="Frames from one provisional memory to the next, within a clip (F). Default: the "
         f"weights' own ({PCVOS_LITE.progressive_interval} with pcvos-lite, "
         f"{PCVOS_R50.progressive_interval} with pcvos-r50).",
-        rich_help_panel=_METHOD,
     ),
 ]
 NoProgressive = Annotated[
-    bool,
-    typer.Option(
-        "--no-progressive", help="Match the whole clip in parallel.", rich_help_panel=_METHOD
-    ),
+    bool, _method("--no-progressive", help="Match the whole clip in parallel.")
 ]
-NoRefinement = Annotated[
-    bool,
-    typer.Option("--no-refinement", help="Skip intra-clip refinement.", rich_help_panel=_METHOD),
-]
+NoRefinement = Annotated[bool, _method("--no-refinement", help="Skip intra-clip refinement.")]
 MaxMemoryFrames = Annotated[
     str,
-    typer.Option(
+    _method(
         "--max-memory-frames",
         metavar=f"N|{ALL}",
         help="Most frames in the memory. The one used least goes first; references stay.",
-        rich_help_panel=_METHOD,
     ),
 ]
 DecodeProvisional = Annotated[
     bool | None,
-    typer.Option(
+    _method(
         "--decode-provisional/--read-provisional",
         help="Provisional memory holds decoded masks, or the readout, as in the paper. "
         "Default: the weights' own.",
         show_default=False,
-        rich_help_panel=_METHOD,
     ),
 ]
 DropStrays = Annotated[
     bool | None,
-    typer.Option(
+    _method(
         "--drop-strays/--keep-strays",
         help="Drop parts of a mask that are far from the object. Default: the weights' own.",
         show_default=False,
-        rich_help_panel=_METHOD,
     ),
 ]
 Cuts = Annotated[
     Literal["ignore", "rematch", "stop"],
-    typer.Option(
+    _method(
         "--cuts",
         help="Behind a cut to another shot: match as ever, find objects again by their looks, or "
         "leave all of them out until the next mask.",
-        rich_help_panel=_METHOD,
     ),
 ]
 Category = Annotated[
@@ -150,27 +117,12 @@ Category = Annotated[
         help="Name of the class of object ID in JSON and other exports (repeatable).",
     ),
 ]
-Json = Annotated[
-    bool,
-    typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=_TERMINAL),
-]
-Quiet = Annotated[
-    bool,
-    typer.Option("--quiet", "-q", help="No progress bar, no remarks.", rich_help_panel=_TERMINAL),
-]
+Json = Annotated[bool, _terminal("--json", help="One JSON document on stdout.")]
+Quiet = Annotated[bool, _terminal("--quiet", "-q", help="No progress bar, no remarks.")]
 Verbose = Annotated[
-    bool,
-    typer.Option(
-        "--verbose",
-        "-v",
-        help="More remarks, and the seconds of each stage.",
-        rich_help_panel=_TERMINAL,
-    ),
+    bool, _terminal("--verbose", "-v", help="More remarks, and the seconds of each stage.")
 ]
-Debug = Annotated[
-    bool,
-    typer.Option("--debug", help="Show a traceback on an error.", rich_help_panel=_TERMINAL),
-]
+Debug = Annotated[bool, _terminal("--debug", help="Show a traceback on an error.")]
 
 
 def parse_number(text: str, option: str, no_limit: str = ALL) -> int | None:

@@ -26,8 +26,7 @@ def annotate(
         ),
     ] = None,
     port: Annotated[
-        int | None,
-        typer.Option("--port", min=1, max=65535, help="Default: any that is free."),
+        int | None, typer.Option("--port", min=1, max=65535, help="Default: any that is free.")
     ] = None,
     host: Annotated[
         str,

@@ -1,5 +1,6 @@
 """``pcvos benchmark``: a clip in, frames a second and where the time goes out."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,15 +10,14 @@ from model.errors import ConfigError
 from pcvos_cli import console, options
 from pcvos_cli.options import SETTINGS
 
-_OUTPUT = "Output"
-_ACCURACY = "Accuracy, on a data set"
-_ABLATION = "Ablation"
+_output = partial(typer.Option, rich_help_panel="Output")
+_accuracy = partial(typer.Option, rich_help_panel="Accuracy, on a data set")
+_ablation = partial(typer.Option, rich_help_panel="Ablation")
 
 
 def benchmark(
     intervals: Annotated[
-        str,
-        typer.Option("--intervals", "-L", metavar="L,L,...", help="Clip lengths to measure."),
+        str, typer.Option("--intervals", "-L", metavar="L,L,...", help="Clip lengths to measure.")
     ] = "5,10,15,25",
     objects: Annotated[
         str | None,
@@ -47,57 +47,44 @@ def benchmark(
     ] = 3,
     plot: Annotated[
         Path | None,
-        typer.Option(
-            "--plot",
-            metavar="OUT.png",
-            help="FPS by L; with --dataset, accuracy against FPS.",
-            rich_help_panel=_OUTPUT,
+        _output(
+            "--plot", metavar="OUT.png", help="FPS by L; with --dataset, accuracy against FPS."
         ),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace old files.", rich_help_panel=_OUTPUT)
-    ] = False,
+    overwrite: Annotated[bool, _output("--overwrite", help="Replace old files.")] = False,
     root: Annotated[
-        Path | None,
-        typer.Option(
-            "--root", "-r", help="Segment and score this data set too.", rich_help_panel=_ACCURACY
-        ),
+        Path | None, _accuracy("--root", "-r", help="Segment and score this data set too.")
     ] = None,
     dataset: Annotated[
         Literal["davis2016", "davis2017", "youtubevos"] | None,
-        typer.Option("--dataset", "-d", help="Layout of ROOT.", rich_help_panel=_ACCURACY),
+        _accuracy("--dataset", "-d", help="Layout of ROOT."),
     ] = None,
     split: Annotated[
-        str | None,
-        typer.Option("--split", help="List of sequences. Default: val.", rich_help_panel=_ACCURACY),
+        str | None, _accuracy("--split", help="List of sequences. Default: val.")
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
+        _accuracy(
             "--output",
             "-o",
             metavar="FOLDER",
             help="Folder that keeps the data set's masks. Finished ones are used again, those of "
             "pcvos evaluate too. Default: keep none.",
-            rich_help_panel=_ACCURACY,
         ),
     ] = None,
     ablation: Annotated[
         bool,
-        typer.Option(
-            "--ablation",
-            help="The paper's tables 1 and 2, with a --row for each set of weights.",
-            rich_help_panel=_ABLATION,
+        _ablation(
+            "--ablation", help="The paper's tables 1 and 2, with a --row for each set of weights."
         ),
     ] = False,
     row: Annotated[
         list[str] | None,
-        typer.Option(
+        _ablation(
             "--row",
             metavar="NAME=WEIGHTS",
             help="A row of the tables: weights trained for it. NAME is stcn, pmm, pmm+pct or "
             "pmm+pct+icr for its parts, or any other name. Repeatable.",
-            rich_help_panel=_ABLATION,
         ),
     ] = None,
     size: options.Size = str(SETTINGS.size),

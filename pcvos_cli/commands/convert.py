@@ -1,5 +1,6 @@
 """``pcvos convert``: masks of a whole video from one format to another."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,7 +10,7 @@ from pcvos_cli import console, options
 from pcvos_cli.options import SETTINGS
 
 Target = Literal["youtube-vis", "coco", "labelme", "cvat", "mots", "binary", "davis"]
-_OF_ONE = "Options of one format"
+_of_one = partial(typer.Option, rich_help_panel="Options of one format")
 
 
 def convert(
@@ -32,35 +33,21 @@ def convert(
         ),
     ],
     output: Annotated[
-        Path,
-        typer.Option("--out", "--output", "-o", metavar="OUT", help="File (JSON) or folder."),
+        Path, typer.Option("--out", "--output", "-o", metavar="OUT", help="File (JSON) or folder.")
     ],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an old result.")] = False,
     fps: Annotated[
         str | None,
-        typer.Option(
+        _of_one(
             "--fps",
             help=f"youtube-vis: frame rate, where RESULT has no timestamps ({SETTINGS.fps}).",
-            rich_help_panel=_OF_ONE,
         ),
     ] = None,
     class_id: Annotated[
-        int | None,
-        typer.Option(
-            "--class-id",
-            min=1,
-            max=64,
-            help="mots: class of all objects (1).",
-            rich_help_panel=_OF_ONE,
-        ),
+        int | None, _of_one("--class-id", min=1, max=64, help="mots: class of all objects (1).")
     ] = None,
     suffix: Annotated[
-        str | None,
-        typer.Option(
-            "--suffix",
-            help="coco, labelme: ending of the frames' files (.jpg).",
-            rich_help_panel=_OF_ONE,
-        ),
+        str | None, _of_one("--suffix", help="coco, labelme: ending of the frames' files (.jpg).")
     ] = None,
     category: options.Category = None,
     json: options.Json = False,

@@ -1,5 +1,6 @@
 """``pcvos evaluate``: predictions and true masks in, the tables of the paper out."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,7 +10,7 @@ from model.errors import ConfigError
 from pcvos_cli import console, options
 from pcvos_cli.options import INFERENCE, SETTINGS
 
-_OUTPUT = "Output"
+_output = partial(typer.Option, rich_help_panel="Output")
 _SEGMENT = "Segmenting first, without PREDICTIONS"
 
 
@@ -69,32 +70,23 @@ def evaluate(
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Processes. Default: all cores.")
     ] = None,
-    csv: Annotated[
-        Path | None,
-        typer.Option("--csv", metavar="FILE", help="All scores.", rich_help_panel=_OUTPUT),
-    ] = None,
+    csv: Annotated[Path | None, _output("--csv", metavar="FILE", help="All scores.")] = None,
     html: Annotated[
         Path | None,
-        typer.Option(
-            "--html",
-            metavar="FILE",
-            help="One page: scores, J over time, best and worst frames.",
-            rich_help_panel=_OUTPUT,
+        _output(
+            "--html", metavar="FILE", help="One page: scores, J over time, best and worst frames."
         ),
     ] = None,
     submission: Annotated[
         Path | None,
-        typer.Option(
+        _output(
             "--zip",
             metavar="FILE",
             help="YouTube-VOS: the submission. Default, where no score can be given: "
             "PREDICTIONS.zip.",
-            rich_help_panel=_OUTPUT,
         ),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace old results.", rich_help_panel=_OUTPUT)
-    ] = False,
+    overwrite: Annotated[bool, _output("--overwrite", help="Replace old results.")] = False,
     output: Annotated[
         Path | None,
         typer.Option(

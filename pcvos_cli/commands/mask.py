@@ -40,9 +40,7 @@ def mask(
     fg: Annotated[
         list[str] | None,
         typer.Option(
-            "--fg",
-            metavar="X,Y[:ID]",
-            help="A pixel of an object. Repeatable. It needs no box.",
+            "--fg", metavar="X,Y[:ID]", help="A pixel of an object. Repeatable. It needs no box."
         ),
     ] = None,
     bg: Annotated[

@@ -1,6 +1,7 @@
 """``pcvos segment``: arguments in, one summary out."""
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from pcvos_cli.run.plan import RunPlan
     from pcvos_cli.run.report import SegmentReport
 
-_OUTPUT = "Output"
+_output = partial(typer.Option, rich_help_panel="Output")
 
 
 def segment(
@@ -55,68 +56,57 @@ def segment(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
+        _output(
             "--out",
             "--output",
             "-o",
             metavar="FOLDER",
             help="Default: INPUT's name with _masks, in this folder.",
-            rich_help_panel=_OUTPUT,
         ),
     ] = None,
     formats: Annotated[
         list[str] | None,
-        typer.Option(
+        _output(
             "--format",
             "-f",
             metavar="NAME,...",
             help=f"Of {', '.join(FORMATS)}. Default: {','.join(SETTINGS.formats)}.",
-            rich_help_panel=_OUTPUT,
         ),
     ] = None,
     background: Annotated[
         str | None,
-        typer.Option(
+        _output(
             "--background",
             metavar="COLOUR|FILE|blur",
             help="Write composite.mp4: the objects before a colour, an image, a video, or the "
             "blurred source.",
-            rich_help_panel=_OUTPUT,
         ),
     ] = SETTINGS.background,
     feather: Annotated[
         float,
-        typer.Option(
+        _output(
             "--feather",
             metavar="PX",
             min=0,
             help="Soften the edges of mattes and cut-outs further.",
-            rich_help_panel=_OUTPUT,
         ),
     ] = SETTINGS.feather,
     choke: Annotated[
         int,
-        typer.Option(
+        _output(
             "--choke",
             metavar="PX",
             help="Move the edges of mattes and cut-outs inwards (outwards below 0).",
-            rich_help_panel=_OUTPUT,
         ),
     ] = SETTINGS.choke,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace old results.", rich_help_panel=_OUTPUT)
+        bool, _output("--overwrite", help="Replace old results.")
     ] = SETTINGS.overwrite,
     resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Continue an unfinished run.", rich_help_panel=_OUTPUT),
+        bool, _output("--resume", help="Continue an unfinished run.")
     ] = SETTINGS.resume,
     dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="Check the input and print the plan; write nothing.",
-            rich_help_panel=_OUTPUT,
-        ),
+        bool, _output("--dry-run", help="Check the input and print the plan; write nothing.")
     ] = False,
     start: Annotated[
         str | None,
@@ -130,8 +120,7 @@ def segment(
         str | None, typer.Option("--end", metavar="FRAME", help="Last frame to segment, included.")
     ] = None,
     backward: Annotated[
-        bool,
-        typer.Option("--backward", help="Also segment the frames before the first mask."),
+        bool, typer.Option("--backward", help="Also segment the frames before the first mask.")
     ] = SETTINGS.backward,
     end_object: Annotated[
         list[str] | None,

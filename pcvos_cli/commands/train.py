@@ -106,8 +106,7 @@ def train(
     ] = None,
     rate: Annotated[float | None, _optimiser("--rate", help="Learning rate.")] = None,
     trunk_rate: Annotated[
-        float | None,
-        _optimiser("--trunk-rate", help="The trunk's rate over --rate; 0 freezes it."),
+        float | None, _optimiser("--trunk-rate", help="The trunk's rate over --rate; 0 freezes it.")
     ] = None,
     freeze_trunk: Annotated[
         int | None, _optimiser("--freeze-trunk", help="Steps for which the trunk stays.")

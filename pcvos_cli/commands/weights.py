@@ -134,8 +134,7 @@ def average_weights(
         ),
     ] = None,
     progressive_interval: Annotated[
-        int | None,
-        typer.Option(min=1, help="Store another F. Default: the first FILE's."),
+        int | None, typer.Option(min=1, help="Store another F. Default: the first FILE's.")
     ] = None,
     decode_provisional: Annotated[
         bool | None,
