@@ -4,10 +4,10 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -65,23 +65,33 @@ def save_checkpoint(
         OutputError: If it cannot be written.
     """
     key = PROMPT_KEY if isinstance(config, PromptConfig) else CONFIG_KEY
-    header = {key: json.dumps(config.to_dict(), sort_keys=True), **metadata}
+    header = {key: json.dumps(asdict(config), sort_keys=True), **metadata}
     tensors = {k: v.detach().cpu().contiguous() for k, v in sorted(state.items())}
     if isinstance(config, PromptConfig):  # Half the file, and masks that are the same to a pixel.
         tensors = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
     payload = _stable_header(serialise(tensors, metadata=header))
+    write_whole(path, lambda file: file.write(payload))
+    return hashlib.sha256(payload).hexdigest()
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file under a temporary name, then rename it, so that it is whole or not there.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
     temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            file.write(payload)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError.
         temporary.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error
-    return hashlib.sha256(payload).hexdigest()
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise OutputError(f"cannot write {path}: {reason}") from error
 
 
 def _stable_header(payload: bytes) -> bytes:

@@ -5,7 +5,7 @@ network: it is stored inside a checkpoint and never changes afterwards. ``Infere
 is what a user chooses at run time; one set of weights serves every choice.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from model.errors import ConfigError
@@ -118,13 +118,9 @@ class PCVOSConfig:
         """Whether the network has intra-clip refinement."""
         return self.refinement is not None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON-able values."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "PCVOSConfig":
-        """Read what ``to_dict`` wrote, also after a round trip through JSON.
+        """Read what ``dataclasses.asdict`` returned, also after a round trip through JSON.
 
         Raises:
             ConfigError: On an unknown key or a value of the wrong kind.
@@ -190,10 +186,6 @@ class PromptConfig:
     name: str = "lite-prompt"
     prompt_widths: tuple[int, int] = (8, 16)
     decoder_widths: tuple[int, int, int, int] = (128, 64, 40, 24)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for a checkpoint's header."""
-        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "PromptConfig":

@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -96,10 +96,17 @@ def result(text: str) -> None:
 
 
 def result_json(document: Any) -> None:
-    """Write one JSON document to stdout; in ASCII where stdout is not in UTF-8."""
+    """Write one JSON document to stdout, data classes by their fields; in ASCII outside UTF-8."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     ascii_only = not encoding.lower().replace("-", "").startswith("utf")
-    result(json.dumps(document, indent=2, ensure_ascii=ascii_only))
+    result(json.dumps(document, indent=2, ensure_ascii=ascii_only, default=asdict))
+
+
+def duration(seconds: float) -> str:
+    """Return minutes and seconds as a clock shows them, hours before them if there are any."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def result_table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from model.checkpoint import save_checkpoint
+from model.checkpoint import save_checkpoint, write_whole
 from model.network.prompt import PromptSegmenter
 from model.pcvos import PCVOS
 from model.training.config import TrainConfig
@@ -41,9 +41,7 @@ class RunRecord:
                     kept.append(line + "\n")
             except (ValueError, KeyError):
                 break  # Cut short by a kill.
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text("".join(kept), encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, lambda file: file.write("".join(kept).encode()))
 
     def line(self, figures: Mapping[str, Any]) -> None:
         """Add a line to ``metrics.jsonl``."""

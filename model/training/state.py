@@ -5,7 +5,6 @@ average, optimiser, loss scale, random states, step (from which schedule and dat
 follow) and the resolved recipe. It is read with ``weights_only=True``: no code in it runs.
 """
 
-import os
 import pickle
 import zipfile
 from dataclasses import asdict, dataclass, fields
@@ -14,8 +13,9 @@ from typing import Any
 
 import torch
 
+from model.checkpoint import write_whole
 from model.config import PCVOSConfig, PromptConfig
-from model.errors import ConfigError, OutputError, WeightsError
+from model.errors import ConfigError, WeightsError
 from model.training.config import TrainConfig
 from model.training.recipe import config_from_dict
 
@@ -63,20 +63,9 @@ def save_state(path: Path, state: TrainState) -> None:
     """
     content = {field.name: getattr(state, field.name) for field in fields(state)}
     content["config"] = _plain(asdict(state.config))
-    content["model_config"] = _plain(state.model_config.to_dict())
+    content["model_config"] = _plain(asdict(state.model_config))
     content["format"] = FORMAT
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError.
-        temporary.unlink(missing_ok=True)
-        reason = str(error).partition("\n")[0]
-        raise OutputError(f"cannot write {path}: {reason}") from error
+    write_whole(path, lambda file: torch.save(content, file))
 
 
 def load_state(path: Path) -> TrainState:

@@ -32,7 +32,7 @@ class _Running:
         of = "" if self.expected is None else f" of {self.expected}"
         left = ""
         if self.expected is not None and self.frames:
-            left = _clock(seconds * (self.expected - self.frames) / self.frames)
+            left = console.duration(seconds * (self.expected - self.frames) / self.frames)
         return f"{self.frames}{of}", f"{fps:.1f}" if self.frames else "", left
 
 
@@ -106,9 +106,3 @@ class Board:
         waiting = self._total - self.done - self.failed - len(self._running)
         table.add_row(Text(f"{self.done} done, {self.failed} failed, {waiting} waiting", "bold"))
         return table
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

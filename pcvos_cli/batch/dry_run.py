@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -42,7 +42,7 @@ class Forecast:
             "job": self.assignment.job.name,
             "input": str(self.assignment.job.source),
             "state": self.state,
-            "plan": None if self.plan is None else self.plan.to_dict(),
+            "plan": None if self.plan is None else asdict(self.plan),
             "exit_code": 0 if fault is None else fault.exit_code,
             "error": None if fault is None else fault.message,
             "seconds": self.seconds,

@@ -4,7 +4,7 @@ Free of torch.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from pcvos_cli.benchmarking.report import Accuracy, Machine, Spread
@@ -80,10 +80,6 @@ class AblationReport:
     def score(self) -> str:
         """Name of the score that tables and curves show."""
         return self.rows[0].cells[0].accuracy.name
-
-    def to_document(self) -> dict[str, Any]:
-        """Return the JSON document of ``pcvos benchmark --ablation --json``."""
-        return asdict(self)
 
 
 def table_1(report: AblationReport) -> Table:

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 
@@ -121,7 +121,3 @@ class BenchmarkReport:
     protocol: Mapping[str, Any]
     machine: Machine
     measurements: tuple[Measurement, ...]
-
-    def to_document(self) -> dict[str, Any]:
-        """Return the JSON document of ``pcvos benchmark --json``."""
-        return asdict(self)

@@ -5,12 +5,12 @@ Free of torch until it measures.
 
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from model.config import PRESETS
 from model.errors import ConfigError, MissingPackage
@@ -19,9 +19,9 @@ from pcvos_cli.files import make_directory, refuse_existing
 from pcvos_cli.weights_store import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from pcvos_cli.benchmarking.ablation_tables import AblationCell
+    from pcvos_cli.benchmarking.ablation_tables import AblationCell, AblationReport
     from pcvos_cli.benchmarking.clip import BenchmarkSettings
-    from pcvos_cli.benchmarking.report import Accuracy, Machine, Measurement
+    from pcvos_cli.benchmarking.report import Accuracy, BenchmarkReport, Measurement
     from pcvos_cli.benchmarking.tables import Table
     from pcvos_cli.scoring.layouts import TruthDataset
 
@@ -136,7 +136,7 @@ def report_speed(
         else:
             draw_speed(report, outputs.plot)
     tables = [speed_table(report), *stage_tables(report)]
-    _write(report.to_document(), report.protocol, report.machine, tables, outputs)
+    _write(report, tables, outputs)
 
 
 def report_ablation(
@@ -172,7 +172,7 @@ def report_ablation(
         draw_accuracy(ablation_curves(report), report.protocol, report.machine, outputs.plot)
     schemes = table_2(report)
     tables = [table_1(report), *([] if schemes is None else [schemes])]
-    _write(report.to_document(), report.protocol, report.machine, tables, outputs)
+    _write(report, tables, outputs)
 
 
 @contextmanager
@@ -233,26 +233,22 @@ def _note_sequence(name: str, number: int, count: int) -> None:
 
 
 def _write(
-    document: Mapping[str, Any],
-    protocol: Mapping[str, Any],
-    machine: "Machine",
-    tables: "Sequence[Table]",
-    outputs: Outputs,
+    report: "BenchmarkReport | AblationReport", tables: "Sequence[Table]", outputs: Outputs
 ) -> None:
     """Write the JSON document, or else the protocol and the tables."""
     if outputs.plot is not None:
         console.note(f"plot: {outputs.plot}")
     if outputs.json:
-        console.result_json(document)
+        console.result_json(report)
         return
-    for key, value in protocol.items():
+    for key, value in report.protocol.items():
         text = value
         if isinstance(value, dict):
             text = "; ".join(f"{name.replace('_', ' ')}: {words}" for name, words in value.items())
         console.result(f"{key.replace('_', ' ')}: {text}")
-    console.result(f"device: {machine.describe()}")
+    console.result(f"device: {report.machine.describe()}")
     console.result(
-        "versions: " + ", ".join(f"{name} {text}" for name, text in machine.versions.items())
+        "versions: " + ", ".join(f"{name} {text}" for name, text in report.machine.versions.items())
     )
     for table in tables:
         # Rich would fold a title that is wider than its table.

@@ -82,7 +82,7 @@ def convert(
     for text in report.notes:
         console.note(text)
     if json:
-        console.result_json(report.to_dict())
+        console.result_json(report)
         return
     height, width = report.size
     objects = "object" if len(report.object_ids) == 1 else "objects"

@@ -234,7 +234,7 @@ def _dry_run(
     for text in plan.notes:
         console.note(text)
     if json:
-        console.result_json(plan.to_dict())
+        console.result_json(plan)
     else:
         console.result("\n".join(describe(plan)))
 
@@ -272,7 +272,7 @@ def _run(
     for stage, seconds in report.seconds.items():
         console.detail(f"{stage:>16}  {seconds:8.2f} s  {seconds / report.frames:7.4f} s/frame")
     if json:
-        console.result_json(report.to_dict())
+        console.result_json(report)
     else:
         console.result("\n".join(summarise(report)))
 

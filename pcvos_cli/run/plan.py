@@ -1,7 +1,7 @@
 """Everything a run needs before its first frame: checked here, so that it fails early."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +69,6 @@ class RunPlan:
     engine: str
     notes: tuple[str, ...]
     resume_at: int | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON-able values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,10 +78,6 @@ class SegmentReport:
     warnings: tuple[str, ...]
     stopped: str | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON-able values."""
-        return asdict(self)
-
     @classmethod
     def read(cls, path: Path) -> "SegmentReport | None":
         """Read what ``write`` wrote; ``None`` if there is no such file."""
@@ -116,7 +112,7 @@ class SegmentReport:
         Raises:
             OutputError: If it cannot be written.
         """
-        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
         write_whole(path, text.encode(errors="backslashreplace"))
 
 

@@ -71,7 +71,7 @@ class TerminalReporter(TrainReporter):
         if not self._bar.drawn and now - self._told >= _LINE_SECONDS:
             self._told = now
             left = (self._steps - step) * (now - self._begin) / max(1, step - self._first)
-            console.note(f"step {step}/{self._steps}  {text}  {_duration(left)} left")
+            console.note(f"step {step}/{self._steps}  {text}  {console.duration(left)} left")
 
     def logged(self, line: Mapping[str, Any]) -> None:
         """Pass figures on to TensorBoard."""
@@ -181,9 +181,3 @@ def draw_curves(folder: Path) -> Path | None:
 
 def _smooth(old: float | None, new: float) -> float:
     return new if old is None else _SMOOTHING * old + (1 - _SMOOTHING) * new
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import pickle
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -45,7 +45,7 @@ def test_the_same_weights_give_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_configuration_survives_json() -> None:
     for config in (PCVOS_LITE, replace(PCVOS_LITE, refinement=None)):
-        assert PCVOSConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+        assert PCVOSConfig.from_dict(json.loads(json.dumps(asdict(config)))) == config
     with pytest.raises(ConfigError, match="wobble"):
         PCVOSConfig.from_dict({"wobble": 3})
 

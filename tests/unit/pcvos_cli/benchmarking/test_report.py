@@ -1,6 +1,6 @@
 """A benchmark's report: tables, curves, figures."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from PIL import Image
@@ -59,7 +59,7 @@ def test_spread_is_the_median_and_the_range():
 
 
 def test_the_document_has_every_figure():
-    document = report(measurement(5, SCORED)).to_document()
+    document = asdict(report(measurement(5, SCORED)))
     (measured,) = document["measurements"]
     assert measured["fps_model"] == {"median": 20.0, "low": 15.0, "high": 30.0}
     assert measured["accuracy"] == {"JF_mean": 0.8, "J_mean": 0.7, "F_mean": 0.9, "G": None}
