@@ -4,12 +4,10 @@ Nobody knows the true masks; what goes wrong most often shows in the masks thems
 object's area jumps, an object is lost, a part of it lies far from the rest or at another object.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import hypot, log2
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +17,7 @@ from pcvos_cli.files import make_directory, write_whole
 from pcvos_cli.masks.label_files import read_labels
 from pcvos_cli.masks.palette import draw_masks
 from pcvos_cli.masks.rle import decode_labels
+from pcvos_cli.masks.youtube_vis import read_entries
 from pcvos_cli.run.pipeline import open_input
 from pcvos_cli.run.report import SegmentReport
 from pcvos_cli.run.settings import SegmentSettings
@@ -121,12 +120,8 @@ def _masks(report: SegmentReport) -> Iterator[tuple[str, NDArray[np.int32]]]:
         for file in image_files(Path(report.outputs["png"])):
             yield file.stem, read_labels(file).astype(np.int32)
     elif "rle" in report.outputs:
-        document = json.loads(Path(report.outputs["rle"]).read_bytes())
-        entries = document["annotations"]
-        for position, name in enumerate(document["videos"][0]["file_names"]):
-            found: dict[int, Any] = {e["id"]: e["segmentations"][position] for e in entries}
-            codes = {i: rle["counts"] for i, rle in found.items() if rle is not None}
-            yield name, decode_labels(codes, report.source_size)
+        for entry in read_entries(Path(report.outputs["rle"])):
+            yield entry.name, decode_labels(entry.codes, report.source_size)
 
 
 def _shrink(labels: NDArray[np.int32], size: tuple[int, int]) -> NDArray[np.int32]:

@@ -9,11 +9,9 @@ The join is the run of the whole video, resumed where all is done: its journal g
 of the stretches, and the writers make masks, JSON and overlay of it.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,6 +24,7 @@ from pcvos_cli.masks.palette import MAX_PALETTE_ID
 from pcvos_cli.masks.reference import LoadedMask
 from pcvos_cli.masks.rle import decode_labels
 from pcvos_cli.masks.writers import FrameMasks, encode_palette_png
+from pcvos_cli.masks.youtube_vis import read_entries
 from pcvos_cli.run.frames import new_segmenter
 from pcvos_cli.run.output_folder import REPORT, RLE
 from pcvos_cli.run.pipeline import open_input, run_job, segment_video
@@ -204,7 +203,7 @@ def join_stretches(assignment: Assignment, output: Path, progress: TaskProgress)
                     journal = saved.open_journal()
                     end = 0
                     for stretch in assignment.stretches:
-                        for frame in _labelled(stretch):
+                        for frame in _labelled(stretch, job.plan.source_size):
                             journal.write(frame)
                             end = frame.index + 1
                     saved.saving(new_segmenter(job, StageClock()), end)()
@@ -235,18 +234,9 @@ def join_stretches(assignment: Assignment, output: Path, progress: TaskProgress)
     return report
 
 
-def _labelled(stretch: Stretch) -> Iterator[FrameMasks]:
+def _labelled(stretch: Stretch, size: tuple[int, int]) -> Iterator[FrameMasks]:
     """Yield the frames of a finished stretch, without pixels."""
-    document: dict[str, Any] = json.loads((stretch.folder / RLE).read_bytes())
-    (video,) = document["videos"]
-    size = (video["height"], video["width"])
     nothing = np.empty((0, 0, 3), np.uint8)
-    for position, name in enumerate(video["file_names"]):
-        codes = {
-            entry["id"]: entry["segmentations"][position]["counts"]
-            for entry in document["annotations"]
-            if entry["segmentations"][position] is not None
-        }
-        labels = decode_labels(codes, size)
-        pts = document["info"]["pts"][position]
-        yield FrameMasks(stretch.start + position, name, pts, nothing, labels)
+    for entry in read_entries(stretch.folder / RLE):
+        labels = decode_labels(entry.codes, size)
+        yield FrameMasks(stretch.start + entry.index, entry.name, entry.pts, nothing, labels)

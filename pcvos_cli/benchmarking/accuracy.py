@@ -31,12 +31,7 @@ def check_dataset(truth: TruthDataset) -> None:
     """
     if truth.unlabelled:
         raise ConfigError(f"{truth.split}: its labels are not public, so there is no accuracy")
-    without = [s.name for s in truth.sequences if s.images is None]
-    if without:
-        raise ConfigError(
-            f"no images of {without[0]}, so there is nothing to segment",
-            hint="add the data set's JPEGImages",
-        )
+    truth.check_images()
 
 
 def add_accuracy(

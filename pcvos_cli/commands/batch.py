@@ -18,8 +18,8 @@ from pcvos_cli.options import settings_of
 
 if TYPE_CHECKING:
     from pcvos_cli.batch.dry_run import Forecast
+    from pcvos_cli.batch.engine import Engine
     from pcvos_cli.batch.jobs import Job
-    from pcvos_cli.batch.work import Assignment
     from pcvos_cli.run.settings import SegmentSettings
 
 FAILURES = 1
@@ -91,10 +91,15 @@ def _batch(
         check_formats(settings)
     listed = [_with_settings(job, values) for job in read_jobs(jobs, _columns(), output)]
     check_names(listed)
-    if values["dry_run"]:
-        _dry_run(listed, output, settings, workers, ray, json=values["json"])
-    else:
-        _run(listed, output, settings, workers, ray, split=split_at_references, json=values["json"])
+    from pcvos_cli.batch.ledger import check_batch
+    from pcvos_cli.batch.run import open_engine
+
+    check_batch(output, resume=settings.resume, overwrite=settings.overwrite)
+    with closing(open_engine(len(listed), settings, workers, ray)) as engine:
+        if values["dry_run"]:
+            _dry_run(engine, listed, output, settings, json=values["json"])
+        else:
+            _run(engine, listed, output, settings, split=split_at_references, json=values["json"])
 
 
 def _signature() -> inspect.Signature:
@@ -201,38 +206,31 @@ def _words(option: Any, name: str, cell: Any) -> list[str]:
 
 
 def _run(
+    engine: "Engine",
     jobs: "Sequence[Job]",
     output: Path,
     settings: "SegmentSettings",
-    workers: int | None,
-    ray: str | None,
     *,
     split: bool,
     json: bool,
 ) -> None:
     from pcvos_cli.batch.board import Board
-    from pcvos_cli.batch.run import open_engine, segment_many
+    from pcvos_cli.batch.run import segment_many
     from pcvos_cli.batch.sheet import SHEET
     from pcvos_cli.batch.summary import SUMMARY
 
     board = Board(len(jobs))
     rows = []
     frames = 0
-    with closing(open_engine(len(jobs), settings, workers, ray)) as engine:
-        console.detail(f"{engine.workers} workers, {engine.threads} threads each")
-        with console.live(board.table) as drawn:
-            for result in segment_many(
-                jobs,
-                output,
-                settings,
-                engine=engine,
-                split_at_references=split,
-                on_event=board.note,
-            ):
-                board.add(result, drawn=drawn)
-                if json:
-                    rows.append(result.row)
-                frames += 0 if result.report is None else result.report.frames
+    console.detail(f"{engine.workers} workers, {engine.threads} threads each")
+    with console.live(board.table) as drawn:
+        for result in segment_many(
+            jobs, output, settings, engine=engine, split_at_references=split, on_event=board.note
+        ):
+            board.add(result, drawn=drawn)
+            if json:
+                rows.append(result.row)
+            frames += 0 if result.report is None else result.report.frames
     if json:
         console.result_json(rows)
     else:
@@ -245,23 +243,17 @@ def _run(
 
 
 def _dry_run(
+    engine: "Engine",
     jobs: "Sequence[Job]",
     output: Path,
     settings: "SegmentSettings",
-    workers: int | None,
-    ray: str | None,
     *,
     json: bool,
 ) -> None:
     from pcvos_cli.batch.dry_run import forecast
-    from pcvos_cli.batch.ledger import check_batch
-    from pcvos_cli.batch.run import assignments, open_engine
+    from pcvos_cli.batch.run import assignments
 
-    check_batch(output, resume=settings.resume, overwrite=settings.overwrite)
-    with closing(open_engine(len(jobs), settings, workers, ray)) as engine:
-        tasks: list[Assignment] = assignments(jobs, output, settings, engine.threads)
-        found = forecast(engine, tasks, output)
-        at_once = engine.workers
+    found = forecast(engine, assignments(jobs, output, settings, engine.threads), output)
     if json:
         console.result_json([expected.to_dict() for expected in found])
     else:
@@ -269,6 +261,7 @@ def _dry_run(
         console.result_table(None, heads, [_line(expected) for expected in found])
         seconds = [expected.seconds for expected in found if expected.seconds is not None]
         fails = sum(expected.fault is not None for expected in found)
+        at_once = engine.workers
         about = f", about {sum(seconds) / at_once:.0f} s on {at_once} workers" if seconds else ""
         console.result(f"{len(found)} videos, {fails} would fail{about}")
     if any(expected.fault is not None for expected in found):

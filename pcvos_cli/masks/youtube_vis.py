@@ -2,13 +2,13 @@
 
 import json
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TextIO
 
 from pcvos_cli.files import whole
-from pcvos_cli.masks.journal import LabelJournal
+from pcvos_cli.masks.journal import JournalEntry, LabelJournal
 from pcvos_cli.masks.rle import area_of, bbox_of
 
 VIDEO_ID = 1
@@ -69,6 +69,16 @@ def write_youtube_vis(
             out.write(",\n" if number else "\n")
             _write_annotation(out, journal, object_id, classes[object_id], size, frames)
         out.write("\n]}\n")
+
+
+def read_entries(path: Path) -> Iterator[JournalEntry]:
+    """Yield the frames of a file that ``write_youtube_vis`` wrote, counted from 0."""
+    document = json.loads(path.read_bytes())
+    tracks = {entry["id"]: entry["segmentations"] for entry in document["annotations"]}
+    names, pts = document["videos"][0]["file_names"], document["info"]["pts"]
+    for index, (name, time) in enumerate(zip(names, pts, strict=True)):
+        codes = {i: track[index]["counts"] for i, track in tracks.items() if track[index]}
+        yield JournalEntry(index, name, time, codes)
 
 
 def _write_head(

@@ -79,6 +79,19 @@ class TruthDataset:
     seen_categories: frozenset[str] = frozenset()
     seen_origin: str = ""
 
+    def check_images(self) -> None:
+        """Refuse a data set that cannot be segmented.
+
+        Raises:
+            ConfigError: A sequence has no images.
+        """
+        without = [sequence.name for sequence in self.sequences if sequence.images is None]
+        if without:
+            raise ConfigError(
+                f"no images of {without[0]}, so there is nothing to segment",
+                hint="add the data set's JPEGImages, or have masks of your own evaluated",
+            )
+
 
 def load_dataset(
     name: DatasetName,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from model.checkpoint import load_checkpoint
-from model.errors import ConfigError, InputError, MaskError, OutputError
+from model.errors import InputError, MaskError, OutputError
 from pcvos_cli.batch.engine import (
     Advanced,
     CountedProgress,
@@ -69,12 +69,7 @@ def segment_dataset(
         OutputError: If the folder is in use, holds predictions of other settings, or
             cannot be written.
     """
-    without = [s.name for s in dataset.sequences if s.images is None]
-    if without:
-        raise ConfigError(
-            f"no images of {without[0]}, so there is nothing to segment",
-            hint="name a folder of PREDICTIONS, or add the data set's JPEGImages",
-        )
+    dataset.check_images()
     made_by = describe_making(dataset, settings)
     settings = replace(settings, formats=("png",), overwrite=True)
     with output_errors(output), locked(output):
