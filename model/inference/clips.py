@@ -1,6 +1,7 @@
 """Frames to clips."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -56,30 +57,22 @@ def iter_clips(
         raise ValueError(f"frame {start} has no reference mask to start from")
     if interval < 1:
         raise ValueError(f"interval must be at least 1, got {interval}")
-    ends = tuple(ends)
-    pending: list[tuple[Tensor, Any]] = []
-    first = start
+    clip = partial(_clip, references=references, interval=interval, ends=tuple(ends))
+    first, pending = start, list[tuple[Tensor, Any]]()
+    is_whole = is_shot = False  # Of the frames that are pending.
     size: tuple[int, ...] | None = None
-    ready: tuple[int, list[tuple[Tensor, Any]], bool] | None = None
     for index, item in enumerate(frames, start=start):
-        if ready is not None:
-            yield _clip(*ready, references, interval, ends, final=False)
-            ready = None
-        rgb = _pixels(item if pixels is None else pixels(item), index, references.get(index), size)
         cut = begins_shot is not None and begins_shot(item)
-        if cut and pending:
-            yield _clip(first, pending, False, references, interval, ends, final=False)
+        # Held back until this frame shows that the clip is not the final one.
+        if pending and (is_whole or cut):
+            yield clip(first, pending, is_shot, final=False)
             first, pending = index, []
+        rgb = _pixels(item if pixels is None else pixels(item), index, references.get(index), size)
         pending.append((rgb, item))
         size = tuple(rgb.shape)
-        if len(pending) == interval or index in references or cut:
-            # Held back until the next frame shows whether this clip is the final one.
-            ready = (first, pending, cut)
-            first, pending = index + 1, []
-    if ready is not None:
-        yield _clip(*ready, references, interval, ends, final=True)
-    elif pending:
-        yield _clip(first, pending, False, references, interval, ends, final=True)
+        is_whole, is_shot = len(pending) == interval or index in references or cut, cut
+    if pending:
+        yield clip(first, pending, is_shot, final=True)
 
 
 def _pixels(
@@ -110,11 +103,11 @@ def _clip(
     start: int,
     pending: list[tuple[Tensor, Any]],
     cut: bool,
+    *,
+    final: bool,
     references: Mapping[int, ReferenceMask],
     interval: int,
     ends: Iterable[tuple[int, int]],
-    *,
-    final: bool,
 ) -> Clip:
     frames, sources = zip(*pending, strict=True)
     height, width = frames[0].shape[:2]
