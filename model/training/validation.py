@@ -9,8 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from model.config import InferenceConfig
-from model.data.images import list_images, read_image, read_label_map
+from model.data.davis import davis_videos
+from model.data.images import read_image, read_label_map
 from model.data.sample import UnusableItemError
+from model.data.sequences import MaskedVideo
 from model.errors import InputError
 from model.inference.clips import iter_clips
 from model.inference.prompt import PromptPredictor
@@ -22,15 +24,6 @@ from model.training.config import ValidationConfig
 from model.types import ReferenceMask
 
 _VOID = 255
-
-
-@dataclass(frozen=True, slots=True)
-class ValidationSequence:
-    """Frames and their masks, in order; a mask for every frame."""
-
-    name: str
-    frames: tuple[Path, ...]
-    masks: tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,38 +39,21 @@ class ValidationScore:
     by_sequence: dict[str, float]
 
 
-def find_sequences(root: Path, frames: int) -> list[ValidationSequence]:
+def find_sequences(root: Path, frames: int) -> list[MaskedVideo]:
     """List the sequences of a folder in DAVIS layout.
 
     Args:
-        root: Holds ``JPEGImages`` and ``Annotations``, with or without ``480p`` below.
+        root: As ``davis_videos``.
         frames: First frames of each sequence that are wanted; 0 takes all.
 
     Raises:
         InputError: If there is no sequence with at least two frames that have masks.
     """
-    folders = [root / name / "480p" for name in ("JPEGImages", "Annotations")]
-    if not folders[0].is_dir():
-        folders = [folder.parent for folder in folders]
-    if not all(folder.is_dir() for folder in folders):
-        raise InputError(
-            f"{root}: no validation data: JPEGImages and Annotations are missing",
-            hint="give a folder in DAVIS layout",
-        )
-    found = []
-    for folder in sorted(path for path in folders[0].iterdir() if path.is_dir()):
-        masks = {path.stem: path for path in list_images(folders[1] / folder.name)}
-        images = list_images(folder)[: frames or None]
-        pairs = [(image, masks[image.stem]) for image in images if image.stem in masks]
-        if len(pairs) >= 2:
-            found.append(
-                ValidationSequence(
-                    folder.name, tuple(a for a, _ in pairs), tuple(b for _, b in pairs)
-                )
-            )
+    found, _ = davis_videos(root, minimum=2)
     if not found:
         raise InputError(f"{root}: no sequence with two frames and masks", hint="check the folder")
-    return found
+    end = frames or None
+    return [MaskedVideo(video.name, video.frames[:end], video.masks[:end]) for video in found]
 
 
 def validate(
@@ -145,7 +121,7 @@ def validate_prompts(model: PromptSegmenter, config: ValidationConfig) -> Valida
 
 
 def _score(
-    model: PCVOS, sequence: ValidationSequence, config: ValidationConfig, device: torch.device
+    model: PCVOS, sequence: MaskedVideo, config: ValidationConfig, device: torch.device
 ) -> list[float]:
     """Return each object's J, mean over the frames after the first."""
     truth = [_binary_is_one(read_label_map(path)) for path in sequence.masks]

@@ -1,7 +1,6 @@
 """Where a data set keeps its true masks, and which frames and objects count."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Literal
 from model.errors import ConfigError, InputError, MaskError
 from pcvos_cli.masks.label_files import VOID, label_values, read_labels
 from pcvos_cli.run.output_folder import MASKS
+from pcvos_cli.video.folder import natural_key
 
 DatasetName = Literal["davis2017", "davis2016", "youtubevos", "folder"]
 FrameChoice = Literal["inner", "all"]
@@ -179,17 +179,13 @@ def mask_stems(folder: Path) -> tuple[str, ...]:
     """
     if not folder.is_dir():
         return ()
-    stems = (path.stem for path in _visible(folder) if path.suffix == ".png")
-    return tuple(sorted(stems, key=_natural))
+    files = (path for path in _visible(folder) if path.suffix == ".png")
+    return tuple(path.stem for path in sorted(files, key=natural_key))
 
 
 def _visible(folder: Path) -> Iterator[Path]:
     """Yield what is in a folder but for hidden files, such as macOS puts beside every file."""
     return (path for path in folder.iterdir() if not path.name.startswith("."))
-
-
-def _natural(stem: str) -> list[str | int]:
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", stem)]
 
 
 def _davis(name: DatasetName, root: Path, split: str, frames: FrameChoice) -> TruthDataset:

@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from model.errors import InputError, MaskError, OutputError
+from pcvos_cli.files import whole
 from pcvos_cli.masks.label_files import label_values, read_labels
 from pcvos_cli.scoring.layouts import (
     TruthDataset,
@@ -29,8 +30,8 @@ surfboard tennis_racket tiger toilet train truck turtle umbrella whale zebra
 SEEN_CATEGORIES = frozenset(_SEEN.split())
 """The 65 categories of the training set; the validation set adds 26 others, the unseen ones.
 
-Written down from memory, since the data set was not at hand: docs/scoring.md says what
-speaks for it. A data set's own ``train/meta.json`` always goes before it.
+Written down from memory, since the data set was not at hand. A data set's own
+``train/meta.json`` always goes before it.
 """
 
 
@@ -168,14 +169,8 @@ def write_submission(
         on_start(len(checks))
         for _ in results:
             on_frames(1)
-    part = target.with_name(target.name + ".part")
-    try:
+    with whole(target) as part:
         _write_zip(part, files)
-        part.replace(target)
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror})") from error
-    finally:
-        part.unlink(missing_ok=True)
     return len(files)
 
 

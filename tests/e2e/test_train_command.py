@@ -212,7 +212,7 @@ def test_dry_run_counts_the_data_and_refuses_what_cannot_be_read(
         (("--recipe", "nonsense"), 2, "no such recipe"),
         (("--frames", "6"), 2, "is not one reference and 2 clips alike"),
         (("--data", "{tmp}/none"), 3, "none: no such folder"),
-        (("--val", "{tmp}"), 3, "no validation data"),
+        (("--val", "{tmp}"), 3, "not in DAVIS layout"),
         (("--init", "{tmp}/none.safetensors"), 5, "no weights at"),
         (("--resume",), 5, "nothing to resume"),
         (("--stage", "prompt", "--init", "random"), 3, "stage prompt has no data"),

@@ -203,6 +203,6 @@ def test_data_and_weights_that_do_not_fit_are_refused(
     with pytest.raises(ConfigError, match="a batch of 2 cannot be shared by 3 processes"):
         fit(tiny_recipe(data), tmp_path / "run", init=init, processes=Processes(0, 3, 0))
     recipe = tiny_recipe(data, validation={"folder": str(tmp_path / "empty")})
-    with pytest.raises(InputError, match="no validation data"):
+    with pytest.raises(InputError, match="not in DAVIS layout"):
         fit(recipe, tmp_path / "run", init=init)
     assert not (tmp_path / "run").exists()
