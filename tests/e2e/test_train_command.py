@@ -196,7 +196,7 @@ def test_dry_run_counts_the_data_and_refuses_what_cannot_be_read(
         ("--data", tmp_path / "none", "no such folder"),
         ("--photos", tmp_path / "none", "none"),
         ("--objects", tmp_path, str(tmp_path)),
-        ("--val", photos, "no validation data"),
+        ("--val", photos, "not in DAVIS layout"),
     ):
         failed = pcvos(*command, option, folder)
         assert failed.exit_code == 3, (option, failed.stderr)
