@@ -9,12 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from model.data.company import add_companion
 from model.data.sample import Problem, SampleSource, TrainingSample
 from model.errors import ConfigError
-
-DOUBLES = 0.5
-"""Of the samples with company, those whose companion is a double of their own object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +40,6 @@ class MixedDataset(Dataset[TrainingSample]):
         seed: Of the whole run.
         length: What ``len`` says; ``None`` is the number of items times their weights.
         max_gap: Largest inter-clip gap, or a function of the position (``GapSchedule``).
-        company: Share of samples that an object of another one, or their own double, is
-            pasted into (``add_companion``).
-        max_objects: Largest K.
 
     Raises:
         ConfigError: If weights or probabilities make no distribution.
@@ -59,8 +52,6 @@ class MixedDataset(Dataset[TrainingSample]):
         seed: int,
         length: int | None = None,
         max_gap: int | Callable[[int], int] = 5,
-        company: float = 0.0,
-        max_objects: int = 2,
     ) -> None:
         if not ingredients:
             raise ConfigError("no training data: name at least one source")
@@ -69,8 +60,6 @@ class MixedDataset(Dataset[TrainingSample]):
         self.ingredients = tuple(ingredients)
         self.seed = seed
         self.max_gap = max_gap
-        self.company = company
-        self.max_objects = max_objects
         self.probabilities = _probabilities(self.ingredients)
         items = sum(len(part.source) * part.weight for part in self.ingredients)
         self._length = length if length is not None else max(round(items), 1)
@@ -94,13 +83,6 @@ class MixedDataset(Dataset[TrainingSample]):
             raise IndexError(f"positions count from 0, got {position}")
         rng = np.random.default_rng((self.seed, position))
         max_gap = self.max_gap(position) if callable(self.max_gap) else self.max_gap
-        sample = self._draw(rng, max_gap)
-        if self.company and rng.random() < self.company:
-            donor = sample if rng.random() < DOUBLES else self._draw(rng, max_gap)
-            return add_companion(sample, donor, rng, max_objects=self.max_objects)
-        return sample
-
-    def _draw(self, rng: np.random.Generator, max_gap: int) -> TrainingSample:
         source = self.ingredients[
             int(rng.choice(len(self.probabilities), p=self.probabilities))
         ].source

@@ -44,7 +44,6 @@ class SampleConfig:
         free_clips: The first so many clips run free: they are segmented as in inference (top-k,
             no gradient) and not supervised. What the clips after them read is what the
             network itself makes of a longer video, for a third of the price of training on it.
-        company: Share of samples with another object, or the object's double, pasted in.
         zoom: Growth or shrinking of a video from the first frame of a sample to its last, share.
         gap_base: Largest step between two clips, in frames, at the start and at the end. Steps
             within a clip are at most 5, and at most this gap.
@@ -61,7 +60,6 @@ class SampleConfig:
     max_objects: int = 2
     damage: float = 0.0
     free_clips: int = 0
-    company: float = 0.0
     zoom: float = 0.0
     gap_base: int = 5
     gap_peak: int = 15
@@ -72,9 +70,9 @@ class SampleConfig:
     def __post_init__(self) -> None:
         """Refuse samples that cannot be cut into clips."""
         _at_least("samples.", self, zoom=0, frames=2, clips=1)
-        for name in ("company", "damage"):
-            share = getattr(self, name)
-            _require(0 <= share <= 1, f"samples.{name} must be between 0 and 1, got {share}")
+        _require(
+            0 <= self.damage <= 1, f"samples.damage must be between 0 and 1, got {self.damage}"
+        )
         _require(
             self.scheme == "frame" or (self.frames - 1) % self.clips == 0,
             f"samples.frames = {self.frames} is not one reference and {self.clips} clips alike",

@@ -62,8 +62,6 @@ def open_data(config: TrainConfig) -> MixedDataset:
         seed=config.seed,
         length=gaps.total,
         max_gap=gaps,
-        company=samples.company,
-        max_objects=samples.max_objects,
     )
 
 
