@@ -9,7 +9,8 @@ class Format:
 
     Attributes:
         place: Its file or folder inside the output folder.
-        pattern: Of the files in a folder, one a frame; ``None`` for a file.
+        pattern: Of the files in a folder, one a frame (and object, if they have a folder each);
+            ``None`` for a file.
         beside: A further file, or ``None``.
         soft: It is made of soft masks, by ``pcvos_cli.matting``.
     """
@@ -29,6 +30,7 @@ FORMATS = {
     "cutout-mov": Format("cutout.mov", soft=True),
     "cutout-webm": Format("cutout.webm", soft=True),
     "matte": Format("matte", "*.png", beside="matte.mp4", soft=True),
+    "mattes": Format("mattes", "*/*.png", soft=True),
     "composite": Format("composite.mp4", soft=True),
     "csv": Format("objects.csv", beside="report.html"),
 }

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pcvos_cli.files import write_whole
+from pcvos_cli.files import make_directory, write_whole
 from pcvos_cli.masks.formats import FORMATS
 from pcvos_cli.masks.overlay import ENCODERS, VideoForm, VideoWriter
 from pcvos_cli.masks.writers import FolderWriter, FrameMasks, MaskWriter
@@ -114,6 +114,46 @@ class PngWriter(FolderWriter):
         write_whole(self._directory / f"{frame.name}.png", _png(self._picture(frame)))
 
 
+class ObjectMattes(FolderWriter):
+    """A matte for each object, ``<id>/<frame>.png``; on every frame, their sum is the matte of all.
+
+    Args:
+        directory: Where they go; created if missing.
+        alpha: Returns the ``(H, W)`` alpha of all objects.
+        object_ids: Of the run.
+
+    Raises:
+        OutputError: A folder cannot be created.
+    """
+
+    def __init__(
+        self, directory: Path, alpha: Callable[[FrameMasks], Picture], object_ids: Iterable[int]
+    ) -> None:
+        super().__init__(directory)
+        self._alpha = alpha
+        self._folders = {object_id: directory / str(object_id) for object_id in object_ids}
+        for folder in self._folders.values():
+            make_directory(folder)
+
+    def write(self, frame: FrameMasks) -> None:
+        """Write a PNG for each object; soft pixels belong to the one whose mask is nearest.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        alpha = self._alpha(frame)
+        _, places = cv2.distanceTransformWithLabels(
+            (frame.labels == 0).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        inside = frame.labels > 0
+        owners = np.zeros(int(places.max()) + 1, np.int32)
+        owners[places[inside]] = frame.labels[inside]
+        nearest = owners[places]
+        for object_id, folder in self._folders.items():
+            own = np.where(nearest == object_id, alpha, 0).astype(np.uint8)
+            write_whole(folder / f"{frame.name}.png", _png(own))
+
+
 class SoftMasks(FolderWriter):
     """The soft masks of finished frames, ``<index>.png``: a resumed run goes on from them."""
 
@@ -147,6 +187,7 @@ def open_writers(
     size: tuple[int, int],
     video: dict[str, Any],
     *,
+    object_ids: Iterable[int] = (),
     choke: int = 0,
     feather: float = 0.0,
     background: str | None = None,
@@ -158,6 +199,7 @@ def open_writers(
         folder: The output folder.
         size: ``(height, width)`` of the frames.
         video: Options of ``VideoWriter``.
+        object_ids: Of the run, for ``mattes``.
         choke: As ``refine_alpha``.
         feather: As ``refine_alpha``.
         background: As ``open_background``, for ``composite``.
@@ -186,6 +228,8 @@ def open_writers(
                 case "matte":
                     opened["matte-png"] = PngWriter(folder / place, matting.alpha)
                     opened[name] = video_of(FORMATS[name].beside or "", matting.grey, MATTE)
+                case "mattes":
+                    opened[name] = ObjectMattes(folder / place, matting.alpha, object_ids)
                 case "composite":
                     assert background is not None, "the settings ask for one"
                     behind = open_background(

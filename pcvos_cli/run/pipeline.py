@@ -342,6 +342,7 @@ def _open_writers(job: Job, info: VideoInfo) -> dict[str, MaskWriter]:
                 folder,
                 size,
                 video,
+                object_ids=job.plan.object_ids,
                 choke=job.settings.choke,
                 feather=job.settings.feather,
                 background=job.settings.background,

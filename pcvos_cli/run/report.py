@@ -101,6 +101,8 @@ class SegmentReport:
                     return place
             frames = self.segmented_frames if name == "scores" else self.frames
             if form.pattern is not None:
+                if "/" in form.pattern:
+                    frames *= len(self.object_ids)
                 files = sum(1 for _ in (folder / form.place).glob(form.pattern))
                 if files < frames:
                     return f"{form.place} ({files} of {frames} files)"

@@ -36,7 +36,7 @@ def arguments(lite_weights: Path, tmp_path: Path) -> list[str | Path]:
     return [
         video, "--mask", f"2={first}", "--mask", f"9={later}", "--weights", lite_weights,
         "--interval", "3", "--threads", "1", "--background", "blur",
-        "--format", "png,rle,overlay,scores,cutout,cutout-mov,cutout-webm,matte,csv",
+        "--format", "png,rle,overlay,scores,cutout,cutout-mov,cutout-webm,matte,mattes,csv",
     ]  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Mattes and cut-outs: edges follow the picture, and the alpha comes back out of every file."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,31 @@ def test_a_picture_behind_covers_the_frame(tmp_path: Path) -> None:
     found = behind(scene(), np.zeros((60, 60), np.uint8))
     assert found.shape == (60, 60, 3)
     assert (found[:, 8:-8] == 200).all()
+
+
+def test_the_mattes_of_single_objects_add_up_to_that_of_all(tmp_path: Path) -> None:
+    """Two that touch, one that is alone, one that has not entered; and no object at all."""
+    frame = scene()
+    labels = frame.labels.copy()
+    labels[:, 60:][labels[:, 60:] > 0] = 7
+    labels[80:90, 110:120] = 300
+    soft = cv2.GaussianBlur((labels > 0).astype(np.float32), (0, 0), 3)
+    frame = replace(frame, labels=labels, soft=np.rint(255 * soft).astype(np.uint8))
+    empty = replace(frame, index=1, name="00001", labels=np.zeros_like(labels))
+    written(tmp_path, ["matte", "mattes"], [frame, empty], object_ids=(3, 7, 9, 300), feather=2)
+    names = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("mattes/*/*"))
+    ids = (3, 7, 9, 300)
+    assert names == sorted(f"mattes/{i}/0000{n}.png" for i in ids for n in (0, 1))
+    for name in ("00000", "00001"):
+        parts = [np.array(Image.open(tmp_path / f"mattes/{i}/{name}.png")) for i in ids]
+        whole = np.array(Image.open(tmp_path / f"matte/{name}.png"))
+        np.testing.assert_array_equal(np.sum(parts, axis=0), whole)
+        assert not parts[2].any()
+        if name == "00000":
+            for i, part in zip(ids, parts, strict=True):
+                assert i == 9 or (part[labels == i] > 0).mean() > 0.9
+            assert parts[0][:, 61:].max() == parts[1][:, :60].max() == parts[3][:, :100].max() == 0
+            assert np.count_nonzero((parts[0] > 0) & (labels == 0)) > 0
 
 
 def test_words_for_what_does_not_go_together() -> None:
