@@ -180,17 +180,18 @@ class MeasurementWriter:
         span = max(float(times[-1]) - start, 1e-9) if times.size else 1.0
         top = max((max(areas, default=0) for areas in self._areas.values()), default=0) or 1
         parts = []
-        for step in range(5):
-            value, y = top * step / 4, height - bottom - (height - bottom - 10) * step / 4
+        for value in _ticks(0, top):
+            y = height - bottom - (height - bottom - 10) * value / top
             parts.append(
                 f"<line x1='{left}' x2='{width}' y1='{y:.1f}' y2='{y:.1f}' stroke='#ddd'/>"
                 f"<text x='{left - 6}' y='{y + 4:.1f}' text-anchor='end' font-size='12'>"
-                f"{value:.0f}</text>"
+                f"{value:.10g}</text>"
             )
-            x = left + (width - left - 20) * step / 4
+        for value in _ticks(start, start + span):
+            x = left + (width - left - 20) * (value - start) / span
             parts.append(
                 f"<text x='{x:.1f}' y='{height - 18}' text-anchor='middle' font-size='12'>"
-                f"{start + span * step / 4:.4g}</text>"
+                f"{value:.10g}</text>"
             )
         chosen = np.unique(np.linspace(0, max(0, times.size - 1), _POINTS).astype(int))
         for object_id, areas in self._areas.items():
@@ -211,6 +212,14 @@ class MeasurementWriter:
             f"<svg viewBox='0 0 {width} {height}' role='img' "
             f"aria-label='area of each object over time'>{''.join(parts)}</svg>"
         )
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Return round numbers from ``low`` to ``high``: three to seven multiples of 1, 2 or 5."""
+    power = 10.0 ** math.floor(math.log10((high - low) / 3))
+    step = max(n * power for n in (1, 2, 5) if n * power * 3 <= (high - low) * (1 + 1e-9))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [number * step for number in range(first, last + 1)]
 
 
 def _css(object_id: int) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from model.errors import OutputError
+from pcvos_cli.masks import measurements
 from pcvos_cli.masks.measurements import COLUMNS, MeasurementWriter
 from pcvos_cli.masks.writers import FrameMasks
 
@@ -95,3 +96,20 @@ def test_abort_leaves_nothing_and_no_frames_are_no_error(tmp_path: Path) -> None
         MeasurementWriter(
             tmp_path / "file" / "o.csv", tmp_path / "r.html", (1,), time_base=Fraction(1), title="t"
         )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0, 54812, "0 10000 20000 30000 40000 50000"),
+        (0, 1, "0 0.2 0.4 0.6 0.8 1"),
+        (0, 400, "0 100 200 300 400"),
+        (0, 3, "0 1 2 3"),
+        (41.7, 43.05, "41.8 42 42.2 42.4 42.6 42.8 43"),
+        (0.04, 0.04 + 1e-9, None),
+    ],
+)
+def test_ticks_are_round(low: float, high: float, ticks: str | None) -> None:
+    found = measurements._ticks(low, high)
+    assert 2 <= len(found) <= 8
+    assert ticks is None or " ".join(f"{tick:.10g}" for tick in found) == ticks
