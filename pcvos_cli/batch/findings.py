@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcvos_cli.files import make_directory, write_whole
+from pcvos_cli.masks.journal import decode_labels
 from pcvos_cli.masks.label_files import read_labels
 from pcvos_cli.masks.palette import draw_masks
-from pcvos_cli.masks.rle import decode_labels
 from pcvos_cli.masks.youtube_vis import read_entries
 from pcvos_cli.run.pipeline import open_input
 from pcvos_cli.run.report import SegmentReport

@@ -20,9 +20,9 @@ from model.ops.timing import StageClock
 from pcvos_cli.batch.engine import TaskProgress
 from pcvos_cli.batch.work import Assignment, with_masks
 from pcvos_cli.files import make_directory, write_whole
+from pcvos_cli.masks.journal import decode_labels
 from pcvos_cli.masks.palette import MAX_PALETTE_ID
 from pcvos_cli.masks.reference import LoadedMask
-from pcvos_cli.masks.rle import decode_labels
 from pcvos_cli.masks.writers import FrameMasks, encode_palette_png
 from pcvos_cli.masks.youtube_vis import read_entries
 from pcvos_cli.run.frames import new_segmenter

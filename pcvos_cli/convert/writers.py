@@ -16,11 +16,10 @@ from PIL import Image
 
 from model.errors import OutputError
 from pcvos_cli.files import make_directory, remove, whole, write_whole
-from pcvos_cli.masks.journal import LabelJournal
+from pcvos_cli.masks.journal import LabelJournal, decode_labels
 from pcvos_cli.masks.label_files import MOTS_BASE, label_values
-from pcvos_cli.masks.rle import area_of, bbox_of, decode_labels
 from pcvos_cli.masks.writers import FolderWriter, FrameMasks
-from pcvos_cli.masks.youtube_vis import GENERAL, category_table, write_youtube_vis
+from pcvos_cli.masks.youtube_vis import GENERAL, area_of, bbox_of, category_table, write_youtube_vis
 
 
 class _JournalledWriter:

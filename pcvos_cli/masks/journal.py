@@ -9,16 +9,17 @@ import json
 import threading
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
 
 from pcvos_cli.files import output_errors
-from pcvos_cli.masks.rle import decode_labels, encode_labels
 from pcvos_cli.masks.writers import FrameMasks
 
 
@@ -153,3 +154,32 @@ def _parse(line: bytes) -> JournalEntry:
     """
     index, name, pts, codes = json.loads(line)
     return JournalEntry(index, name, pts, {int(key): counts for key, counts in codes.items()})
+
+
+def encode_labels(labels: NDArray[np.int32]) -> dict[int, str]:
+    """Return the ``counts`` of the COCO RLE of each id in an ``(H, W)`` map, ids ascending."""
+    height, width = labels.shape
+    # RLE runs down the columns. The runs of all objects at once: pycocotools would pass over
+    # the frame for each.
+    pixels = cv2.transpose(labels).ravel()
+    starts = np.concatenate(([0], np.flatnonzero(pixels[1:] != pixels[:-1]) + 1))
+    ends = np.append(starts[1:], pixels.size)
+    ids = pixels[starts]
+    codes = {}
+    for object_id in np.unique(ids[ids > 0]):
+        own = ids == object_id
+        edges = np.stack((starts[own], ends[own]), axis=1).ravel()
+        counts = np.diff(edges, prepend=0, append=height * width)
+        runs = counts if counts[-1] else counts[:-1]
+        rle = coco_mask.frPyObjects({"counts": runs, "size": [height, width]}, height, width)
+        codes[int(object_id)] = rle["counts"].decode("ascii")
+    return codes
+
+
+def decode_labels(codes: Mapping[int, str], size: tuple[int, int]) -> NDArray[np.int32]:
+    """Return the ``(H, W)`` map of what ``encode_labels`` returned."""
+    labels = np.zeros(size, np.int32)
+    for object_id, counts in codes.items():
+        rle = {"size": list(size), "counts": counts.encode("ascii")}
+        labels[coco_mask.decode(rle) == 1] = object_id
+    return labels

@@ -7,9 +7,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, TextIO
 
+from pycocotools import mask as coco_mask
+
 from pcvos_cli.files import whole
 from pcvos_cli.masks.journal import JournalEntry, LabelJournal
-from pcvos_cli.masks.rle import area_of, bbox_of
 
 VIDEO_ID = 1
 GENERAL = "object"
@@ -163,3 +164,13 @@ def _write_list(out: TextIO, key: str, values: Iterable[Any]) -> None:
         out.write(", " if number else "")
         out.write(json.dumps(value))
     out.write("]")
+
+
+def bbox_of(rle: dict[str, Any]) -> list[int]:
+    """Return the ``[x, y, width, height]`` of a COCO RLE, in pixels."""
+    return [int(value) for value in coco_mask.toBbox(rle)]
+
+
+def area_of(rle: dict[str, Any]) -> int:
+    """Return the number of pixels of a COCO RLE."""
+    return int(coco_mask.area(rle))

@@ -273,7 +273,7 @@ def _background_file(settings: SegmentSettings) -> tuple[Path, ...]:
 def _notes_on_small(
     references: dict[int, ReferenceMask], size: tuple[int, int], source_size: tuple[int, int]
 ) -> list[str]:
-    if size == source_size:
+    if min(size) >= min(source_size):
         return []  # No --size would help.
     from pcvos_cli.run.small_objects import notes_on_small
 

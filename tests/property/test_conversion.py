@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 
 from pcvos_cli.convert.conversion import ConversionSettings, Target, convert_masks
 from pcvos_cli.labels.youtube_vis import decode_mask, run_lengths
-from pcvos_cli.masks.rle import encode_labels
+from pcvos_cli.masks.journal import encode_labels
 from tests.support.masks import contents, encode_mask, write_palette_folder
 
 SIZES = st.tuples(st.integers(1, 17), st.integers(1, 17))

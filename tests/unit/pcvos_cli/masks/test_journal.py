@@ -11,8 +11,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from model.errors import OutputError
-from pcvos_cli.masks.journal import LabelJournal
-from pcvos_cli.masks.rle import decode_labels, encode_labels
+from pcvos_cli.masks.journal import LabelJournal, decode_labels, encode_labels
 from pcvos_cli.masks.writers import FrameMasks
 
 SIZE = (5, 7)
