@@ -20,12 +20,11 @@ from typing import Any
 from model.errors import ConfigError, MissingPackage
 from pcvos_cli.batch.engine import (
     UNEXPECTED,
-    Advanced,
     Ended,
     Event,
-    Expected,
     Fault,
     Function,
+    SentProgress,
     Started,
     attempt,
 )
@@ -167,6 +166,12 @@ class RayCluster:
             )
         return Fault(f"its worker or node was lost {begun} times: {first}", None, UNEXPECTED)
 
+    def __enter__(self) -> "RayCluster":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Break off what is in flight, as Ctrl-C does: finished masks are kept."""
         if not self._ray.is_initialized():
@@ -180,12 +185,6 @@ class RayCluster:
             self._ray.shutdown()
         else:
             self._ray.kill(self._postbox)
-
-    def __enter__(self) -> "RayCluster":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _connect(ray: Any, address: str) -> None:
@@ -221,24 +220,6 @@ class _Postbox:
         return taken
 
 
-class _Progress:
-    """Sends a task's progress; nobody waits for it, and if it is lost nothing is."""
-
-    def __init__(self, number: int, postbox: Any) -> None:
-        self._number, self._postbox = number, postbox
-        self._frames, self._sent = 0, 0.0
-
-    def expect(self, frames: int | None) -> None:
-        self._postbox.add.remote(Expected(self._number, frames))
-
-    def advance(self, frames: int) -> None:
-        self._frames += frames
-        now = time.monotonic()
-        if now - self._sent >= 4 * REPORT_SECONDS:
-            self._postbox.add.remote(Advanced(self._number, self._frames))
-            self._frames, self._sent = 0, now
-
-
 def _run(number: int, function: Function, argument: Any, postbox: Any, weights: Any) -> Ended:
     """Run a task on a node."""
     import ray
@@ -249,7 +230,9 @@ def _run(number: int, function: Function, argument: Any, postbox: Any, weights: 
         ray.get(postbox.add.remote(Started(number, worker)), timeout=PATIENCE_SECONDS)
     if weights is not None:
         argument = _with_weights(argument, weights)
-    value, fault, seconds = attempt(function, argument, _Progress(number, postbox))
+    # Nobody waits for it, and if it is lost nothing is.
+    progress = SentProgress(number, postbox.add.remote, 4 * REPORT_SECONDS)
+    value, fault, seconds = attempt(function, argument, progress)
     return Ended(number, value, fault, worker, 1, seconds)
 
 

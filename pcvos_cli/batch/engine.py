@@ -62,6 +62,36 @@ class TaskProgress(Protocol):
         ...
 
 
+class SentProgress:
+    """Sends how far a task is, not more often than anybody could read it.
+
+    Args:
+        number: The task's.
+        send: Called with each event.
+        seconds: Between two of them, at least.
+    """
+
+    def __init__(self, number: int, send: "Callable[[Event], object]", seconds: float) -> None:
+        self._number, self._send, self._seconds = number, send, seconds
+        self._frames, self._sent = 0, 0.0
+
+    def expect(self, frames: int | None) -> None:
+        """Say how many frames there will be."""
+        self._send(Expected(self._number, frames))
+
+    def advance(self, frames: int) -> None:
+        """Add finished frames, and send them if it is time."""
+        self._frames += frames
+        if time.monotonic() - self._sent >= self._seconds:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what has not been sent."""
+        if self._frames:
+            self._send(Advanced(self._number, self._frames))
+        self._frames, self._sent = 0, time.monotonic()
+
+
 class CountedProgress:
     """Says how many frames are finished, where nobody asks how many there will be.
 

@@ -11,35 +11,14 @@ import queue
 import signal
 import sys
 import threading
-import time
+from functools import partial
 from typing import Any, BinaryIO
 
-from pcvos_cli.batch.engine import Advanced, Ended, Event, Expected, Started, attempt
+from pcvos_cli.batch.engine import Ended, Event, SentProgress, Started, attempt
 from pcvos_cli.signals import TERMINATED, Terminated, raise_on_sigterm
 
 REPORT_SECONDS = 0.25
 """Progress is sent so often at most."""
-
-
-class _Progress:
-    """Sends a task's progress, not more often than anybody could read it."""
-
-    def __init__(self, number: int, out: BinaryIO) -> None:
-        self._number, self._out = number, out
-        self._frames, self._sent = 0, 0.0
-
-    def expect(self, frames: int | None) -> None:
-        _send(self._out, Expected(self._number, frames))
-
-    def advance(self, frames: int) -> None:
-        self._frames += frames
-        if time.monotonic() - self._sent >= REPORT_SECONDS:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._frames:
-            _send(self._out, Advanced(self._number, self._frames))
-        self._frames, self._sent = 0, time.monotonic()
 
 
 def main() -> None:
@@ -51,14 +30,15 @@ def main() -> None:
     tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(sys.stdin.buffer, tasks), daemon=True).start()
     name = str(os.getpid())
+    send = partial(_send, out)
     with contextlib.suppress(BrokenPipeError, Terminated):
         while (task := tasks.get()) is not None:
             number, times, function, argument = task
-            _send(out, Started(number, name))
-            progress = _Progress(number, out)
+            send(Started(number, name))
+            progress = SentProgress(number, send, REPORT_SECONDS)
             value, fault, seconds = attempt(function, argument, progress)
             progress.flush()
-            _send(out, Ended(number, value, fault, name, times, seconds))
+            send(Ended(number, value, fault, name, times, seconds))
         return
     sys.exit(TERMINATED)
 

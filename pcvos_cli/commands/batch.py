@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -95,7 +94,7 @@ def _batch(
     from pcvos_cli.batch.run import open_engine
 
     check_batch(output, resume=settings.resume, overwrite=settings.overwrite)
-    with closing(open_engine(len(listed), settings, workers, ray)) as engine:
+    with open_engine(len(listed), settings, workers, ray) as engine:
         if values["dry_run"]:
             _dry_run(engine, listed, output, settings, json=values["json"])
         else:
