@@ -179,19 +179,12 @@ class ClipSegmenter:
             start = end
 
     def _predict(
-        self, features: Iterable[KeyFeatures], frames: ClipFrames, memories: Sequence[Memory]
+        self, features: "_ClipFeatures", frames: ClipFrames, memories: Sequence[Memory]
     ) -> Iterator[Tensor]:
         """Yield ``(K + 1, t, H, W)`` for the objects in the memory, a pass at a time."""
-        keys: deque[Tensor] = deque()
-
-        def noting_keys() -> Iterator[KeyFeatures]:
-            for part in features:
-                keys.extend(part.key)
-                yield part
-
         places = cache(self._reference_places)
         passes = self._model.segment_frames(
-            noting_keys(),
+            features,
             memories,
             frames=len(frames),
             settings=self._settings,
@@ -201,7 +194,7 @@ class ClipSegmenter:
         for logits in passes:
             with self._clock("aggregation"):
                 probs = self._merge(logits)
-                shown = [keys.popleft() for _ in logits]
+                shown = [features.keys.popleft() for _ in logits]
                 if self._strays is not None:
                     # Without a ``mask_block`` values do not say where the object was.
                     block = self._model.decoder.mask_block
@@ -312,9 +305,13 @@ class _ClipFeatures:
 
     With decoded provisional memory they are asked for F frames at a time, so that no clip's
     features are held, and its first masks need not wait for its last frame.
+
+    Attributes:
+        keys: Of the frames encoded so far, ``(C_k, h, w)``, for the caller to take away.
     """
 
     def __init__(self, model: PCVOS, frames: ClipFrames, at_once: int, clock: StageClock) -> None:
+        self.keys: deque[Tensor] = deque()
         self._passes = self._encode(model, frames, at_once, clock)
         self._last: KeyFeatures | None = None
 
@@ -324,6 +321,7 @@ class _ClipFeatures:
         for start in range(0, len(frames), at_once):
             with clock("key_encoder"):
                 self._last = model.encode_key(frames[start : start + at_once])
+            self.keys.extend(self._last.key)
             yield self._last
 
     def __iter__(self) -> Iterator[KeyFeatures]:
