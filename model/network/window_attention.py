@@ -3,6 +3,7 @@
 Axes are always (frames, rows, columns), in cells of stride 16.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -98,16 +99,12 @@ def shift_mask(layout: WindowLayout) -> Tensor | None:
     if not any(layout.shift):
         return None
     region = torch.zeros(layout.padded)
-    number = 0
     parts = [
         (slice(0, -w), slice(-w, -s), slice(-s, None)) if s else (slice(None),)
         for w, s in zip(layout.window, layout.shift, strict=True)
     ]
-    for frames in parts[0]:
-        for rows in parts[1]:
-            for columns in parts[2]:
-                region[frames, rows, columns] = number
-                number += 1
+    for number, cells in enumerate(itertools.product(*parts)):
+        region[cells] = number
     unshifted = WindowLayout(layout.padded, layout.window, (0, 0, 0))
     windows = to_windows(region[None, ..., None], unshifted)[0, ..., 0]
     return (windows[:, :, None] != windows[:, None, :]) * OTHER_REGION

@@ -27,7 +27,6 @@ _FILES = (
     *(form.beside for form in FORMATS.values() if form.beside),
     REPORT,
 )
-_UNFINISHED = "*.tmp"
 
 
 class OutputFolder:
@@ -119,13 +118,9 @@ def check_refusal(path: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ())
         OutputError: If it is a file, holds results and ``overwrite`` is off, or if
             overwriting would delete one of ``inputs``.
     """
-    if path.exists() and not path.is_dir():
-        raise OutputError(f"{path}: is a file, not a folder", hint="choose another --out")
-    for parent in path.parents:
-        if parent.exists():
-            if not parent.is_dir():
-                raise OutputError(f"{parent}: is a file, not a folder", hint="choose another --out")
-            break
+    there = next((place for place in (path, *path.parents) if place.exists()), None)
+    if there is not None and not there.is_dir():
+        raise OutputError(f"{there}: is a file, not a folder", hint="choose another --out")
     results = _results(path)
     if (path / PROGRESS).is_file() and not overwrite:
         raise OutputError(
@@ -149,24 +144,21 @@ def check_refusal(path: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ())
 
 
 def _results(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return []
-    whole = [path / name for name in _FILES if (path / name).is_file()]
-    frames = [
-        file
-        for folder, pattern in _PER_FRAME.items()
-        if (path / folder).is_dir()
-        for file in sorted((path / folder).glob(pattern))
-    ]
-    return whole + frames
+    """Return what a run has written, all of it files of ours by name."""
+    return _ours(path, "", "")
 
 
 def _leftovers(path: Path) -> list[Path]:
-    """Return what a killed run left unfinished, all of it files of ours by name."""
-    whole = [file for name in _FILES for file in path.glob(f"{name}{_UNFINISHED}")]
+    """Return likewise what a killed run left unfinished."""
+    return _ours(path, "*.tmp", ".tmp")
+
+
+def _ours(path: Path, of_a_file: str, of_a_frame: str) -> list[Path]:
+    """Return files by the endings that they have beyond the names of results."""
+    whole = [file for name in _FILES for file in path.glob(name + of_a_file)]
     frames = [
         file
         for folder, pattern in _PER_FRAME.items()
-        for file in (path / folder).glob(f"{pattern}{_UNFINISHED[1:]}")
+        for file in sorted((path / folder).glob(pattern + of_a_frame))
     ]
-    return whole + frames
+    return [file for file in whole if file.is_file()] + frames
