@@ -17,6 +17,7 @@ from model.errors import ConfigError, WeightsError
 if TYPE_CHECKING:
     import torch
 
+    from model.checkpoint import Checkpoint
     from model.pcvos import PCVOS
 
 MANIFEST = "manifest.toml"
@@ -157,6 +158,25 @@ def resolve_weights(weights: Path | None, model: str | None) -> ResolvedWeights:
     return _shipped(model or DEFAULT_MODEL)
 
 
+def read_weights(weights: Path | None, model: str | None) -> "tuple[ResolvedWeights, Checkpoint]":
+    """Find weights, and read them; arguments as ``resolve_weights``.
+
+    Raises:
+        ConfigError: As ``resolve_weights``.
+        WeightsError: Likewise, or they cannot be read, or are not those of ``model``.
+    """
+    from model.checkpoint import load_checkpoint
+
+    resolved = resolve_weights(weights, model)
+    checkpoint = load_checkpoint(resolved.path)
+    if model not in (None, checkpoint.config.name):
+        raise WeightsError(
+            f"{resolved.path}: holds {checkpoint.config.name}, not {model}",
+            hint="leave --model out, or pass other --weights",
+        )
+    return resolved, checkpoint
+
+
 def prompt_weights() -> Path:
     """Find the shipped weights that make masks of boxes and clicks.
 
@@ -194,13 +214,7 @@ def load_model(
         ConfigError: If no preset is called ``model``.
         WeightsError: If the weights are missing, corrupt, or not those of ``model``.
     """
-    from model.checkpoint import load_checkpoint, model_from
+    from model.checkpoint import model_from
 
-    resolved = resolve_weights(None if weights is None else Path(weights), model)
-    checkpoint = load_checkpoint(resolved.path)
-    if model not in (None, checkpoint.config.name):
-        raise WeightsError(
-            f"{resolved.path}: holds {checkpoint.config.name}, not {model}",
-            hint="leave the model out, or pass other weights",
-        )
+    resolved, checkpoint = read_weights(None if weights is None else Path(weights), model)
     return model_from(checkpoint, name=str(resolved.path)).to(device)

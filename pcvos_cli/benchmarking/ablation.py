@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from model.checkpoint import load_checkpoint
 from model.errors import ConfigError
 from pcvos_cli.benchmarking.ablation_tables import (
     PARTS,
@@ -21,7 +20,7 @@ from pcvos_cli.benchmarking.training_scheme import read_scheme
 from pcvos_cli.run.device import choose_device, cpu_threads
 from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.scoring.layouts import TruthDataset
-from pcvos_cli.weights_store import resolve_weights
+from pcvos_cli.weights_store import read_weights
 
 BASELINE = "stcn"
 """Name of the row with none of the parts."""
@@ -103,8 +102,7 @@ def prepare_rows(requests: Sequence[RowRequest], settings: SegmentSettings) -> l
 
 def _prepare(request: RowRequest, settings: SegmentSettings) -> PreparedRow:
     """Look at a row's weights, and refuse a name that contradicts them."""
-    path, weights = resolve_weights(request.weights, None)
-    checkpoint = load_checkpoint(path)
+    (path, weights), checkpoint = read_weights(request.weights, None)
     icr = checkpoint.config.refines
     if request.icr not in (None, icr):
         raise ConfigError(

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from model.build import MASK_BLOCK, fold_batch_norms
-from model.checkpoint import load_checkpoint, model_from
+from model.checkpoint import model_from
 from model.config import STRIDE, PCVOSConfig
-from model.errors import ConfigError, MaskError, OutputError, WeightsError
+from model.errors import ConfigError, MaskError, OutputError
 from model.ops.frames import working_size
 from model.pcvos import PCVOS
 from model.types import ReferenceMask
@@ -21,7 +21,7 @@ from pcvos_cli.run.identity import run_identity
 from pcvos_cli.run.references import load_references
 from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.video.source import FrameRange, FrameSource, find_range, frame_index
-from pcvos_cli.weights_store import resolve_weights
+from pcvos_cli.weights_store import read_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +120,8 @@ def prepare(
     for mask in given:
         _check_inside(mask, frames)
     device = choose_device(settings.device, amp=settings.amp)
-    weights = resolve_weights(settings.weights, settings.model)
-    checkpoint = load_checkpoint(weights.path)
+    weights, checkpoint = read_weights(settings.weights, settings.model)
     config = checkpoint.config
-    if settings.model not in (None, config.name):
-        raise WeightsError(
-            f"{weights.path}: holds {config.name}, not {settings.model}",
-            hint="leave --model out, or pass other --weights",
-        )
     size = working_size((info.height, info.width), settings.size, config.short_edge)
     references = {
         mask.frame_index: ReferenceMask(

@@ -1,6 +1,6 @@
 """The values of ``--mask``: which file states which frame."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -66,14 +66,19 @@ def load_references(
     return _each_frame_once(loaded)
 
 
+def _readings(value: str) -> Iterator[tuple[str | None, Path]]:
+    """Yield how a value of ``--mask`` can be read: as a path, or ``FRAME=PATH`` at each ``=``."""
+    yield None, Path(value)
+    for position, letter in enumerate(value):
+        if letter == "=":
+            yield value[:position], Path(value[position + 1 :])
+
+
 def _split(value: str, source: FrameSource) -> tuple[int | None, Path | None]:
     """Return the frame and the existing path that a value of ``--mask`` names."""
-    if Path(value).exists():
-        return None, Path(value)
-    for position in (i for i, letter in enumerate(value) if letter == "="):
-        path = Path(value[position + 1 :])
+    for name, path in _readings(value):
         if path.exists():
-            return source.frame_index(value[:position]), path
+            return None if name is None else source.frame_index(name), path
     return None, None
 
 
@@ -123,13 +128,8 @@ def _twice(path: Path, frame_index: int, other: Path) -> MaskError:
 
 def mask_files(values: Sequence[str]) -> list[Path]:
     """Return the files that the values of ``--mask`` name one by one, before frames are known."""
-    files = []
-    for value in values:
-        after = [Path(value[i + 1 :]) for i, letter in enumerate(value) if letter == "="]
-        path = next((p for p in (Path(value), *after) if p.exists()), None)
-        if path is not None and path.is_file():
-            files.append(path)
-    return files
+    named = (next((path for _, path in _readings(v) if path.exists()), None) for v in values)
+    return [path for path in named if path is not None and path.is_file()]
 
 
 def parse_mask_options(
@@ -172,21 +172,19 @@ def parse_mask_options(
 
 
 def _one(value: str, source: FrameSource, first: int) -> Iterable[tuple[int, Path]]:
-    path = Path(value)
-    if path.is_dir():
-        from pcvos_cli.run.annotations import mask_folder
-
-        return mask_folder(path, source)
-    if path.exists():
-        return [(first, path)]
     unknown: str | None = None
-    for position in (i for i, letter in enumerate(value) if letter == "="):
-        name, file = value[:position], Path(value[position + 1 :])
-        frame_index = source.frame_index(name)
-        if file.is_file():
-            if frame_index is not None:
-                return [(frame_index, file)]
-            unknown = unknown or name
+    for frame, path in _readings(value):
+        if frame is None and path.is_dir():
+            from pcvos_cli.run.annotations import mask_folder
+
+            return mask_folder(path, source)
+        if frame is None and path.exists():
+            return [(first, path)]
+        if frame is not None and path.is_file():
+            index = source.frame_index(frame)
+            if index is not None:
+                return [(index, path)]
+            unknown = unknown or frame
     if unknown is not None:
         raise MaskError(f"--mask {value}: {no_frame(unknown, source)}", hint=naming(source))
     name, equals, rest = value.partition("=")

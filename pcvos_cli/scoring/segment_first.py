@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from model.checkpoint import load_checkpoint
 from model.errors import InputError, MaskError, OutputError
 from pcvos_cli.batch.engine import (
     Advanced,
@@ -31,7 +30,7 @@ from pcvos_cli.run.output_folder import MASKS
 from pcvos_cli.run.pipeline import segment_video
 from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.scoring.layouts import TruthDataset, TruthSequence
-from pcvos_cli.weights_store import resolve_weights
+from pcvos_cli.weights_store import read_weights
 
 SETTINGS = "evaluation.json"
 """Says what made the predictions of a folder, so that two runs are never mixed."""
@@ -233,8 +232,7 @@ def describe_making(dataset: TruthDataset, settings: SegmentSettings) -> dict[st
         ConfigError: If the model is unknown.
         WeightsError: If there are no weights.
     """
-    path, name = resolve_weights(settings.weights, settings.model)
-    checkpoint = load_checkpoint(path)
+    (_, name), checkpoint = read_weights(settings.weights, settings.model)
     return {
         "dataset": dataset.name,
         "split": dataset.split,
