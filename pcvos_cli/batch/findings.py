@@ -72,11 +72,7 @@ class _Object:
 
 
 def examine(
-    report: SegmentReport,
-    settings: SegmentSettings,
-    picture: Path | None,
-    *,
-    masks: Sequence[str] = (),
+    report: SegmentReport, settings: SegmentSettings, picture: Path, masks: Sequence[str]
 ) -> Findings:
     """Look at a finished run's masks.
 
@@ -84,8 +80,8 @@ def examine(
         report: The run's. Masks are taken from its PNGs, or else its RLE; without either, only
             the input's damage is a sign.
         settings: As the run was asked for.
+        picture: Where a JPEG of its first, middle and last frame goes.
         masks: The run's reference masks, which are no frames of the input.
-        picture: Where a JPEG of its first, middle and last frame goes, or ``None``.
 
     Raises:
         PCVOSError: Input or results cannot be read again, or the picture cannot be written.
@@ -103,9 +99,8 @@ def examine(
             _look(seen, small, object_id, name)
         if position in positions:
             shown[position] = labels
-    if picture is not None:
-        make_directory(picture.parent)
-        write_whole(picture, _picture(report, settings, masks, positions, shown))
+    make_directory(picture.parent)
+    write_whole(picture, _picture(report, settings, masks, positions, shown))
     weighed = [(1.0, warning) for warning in report.warnings]
     ends = dict(settings.end_objects)
     for object_id, seen in objects.items():

@@ -51,7 +51,6 @@ class Assignment:
         job: The job, with settings of its own.
         out: OUT of the batch: a path that every worker sees.
         overwrite: Replace what an earlier batch left in the job's folder.
-        picture: Make the contact sheet's picture.
         split: Split it at reference masks that list all objects.
         stretches: The parts that are done, if it has been split.
     """
@@ -59,7 +58,6 @@ class Assignment:
     job: Job
     out: Path
     overwrite: bool = False
-    picture: bool = True
     split: bool = False
     stretches: tuple["Stretch", ...] = ()
 
@@ -109,12 +107,7 @@ def segment_job(assignment: Assignment, progress: TaskProgress) -> Outcome:
     suspicion = 0.0
     with contextlib.suppress(PCVOSError, OSError, ValueError):  # The results stand without it.
         picture = assignment.out / PICTURES / f"{assignment.job.name}.jpg"
-        found = examine(
-            report,
-            assignment.settings,
-            picture if assignment.picture else None,
-            masks=assignment.job.masks,
-        )
+        found = examine(report, assignment.settings, picture, assignment.job.masks)
         signs, suspicion = found.signs, found.suspicion
     return Outcome(report, key, signs, suspicion)
 
