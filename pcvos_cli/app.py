@@ -113,6 +113,15 @@ class _Root(TyperGroup):
         super().__init__(**settings)
         self.commands = _Commands(dict.fromkeys(COMMANDS))
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse empty arguments: as a path, one would be the folder that we are in."""
+        if "" in args:
+            before = " ".join(args[: args.index("")])
+            raise typer.BadParameter(
+                f"the argument after '{before}' is empty: is a variable unset?"
+            )
+        return super().parse_args(ctx, args)
+
 
 app = typer.Typer(
     name="pcvos",

@@ -12,6 +12,8 @@ from pcvos_cli.masks.reference import ColourMap, LoadedMask, read_reference
 from pcvos_cli.video.folder import image_files
 from pcvos_cli.video.source import FrameSource
 
+_FILE = "a mask is a file: download it, or write it to one, and give that"
+
 
 def load_references(
     values: Sequence[str], source: FrameSource, *, first: int = 0, resize: bool = False
@@ -37,6 +39,8 @@ def load_references(
     images, loaded = [], []
     for value in values:
         frame, path = _split(value, source)
+        if path is not None and not (path.is_file() or path.is_dir()):
+            raise InputError(f"{path}: is a pipe or a device, and no mask", hint=_FILE)
         if path is not None and is_annotation(path):
             from pcvos_cli.run.annotations import load_annotations
 
@@ -196,7 +200,9 @@ def _one(value: str, source: FrameSource, first: int) -> Iterable[tuple[int, Pat
     missing = rest if equals and source.frame_index(name) is not None else value
     raise InputError(
         f"{missing}: mask not found",
-        hint="--mask takes first.png, FRAME=mask.png, a folder of masks named by frame, or "
+        hint=_FILE
+        if missing == "-" or "://" in missing
+        else "--mask takes first.png, FRAME=mask.png, a folder of masks named by frame, or "
         "what a labelling tool exports",
     )
 

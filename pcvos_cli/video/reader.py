@@ -309,7 +309,11 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
         kinds = sorted({s.type for s in container.streams})
         only = " (audio only)" if "audio" in kinds else ""
         raise InputError(f"{path}: has no video stream{only}", hint="give a file with pictures")
-    stream = max(pictures, key=lambda s: bool(s.disposition & av.stream.Disposition.default))
+    # An animated AVIF has a still beside its track, and both are default.
+    stream = max(
+        pictures,
+        key=lambda s: (bool(s.disposition & av.stream.Disposition.default), s.frames != 1),
+    )
     if container.format.name == "tty":  # FFmpeg would film the text as a terminal
         raise InputError(f"{path}: is a text file, not a video", hint="check the path")
     if stream.codec_context is None:

@@ -75,6 +75,17 @@ def test_usage(options: list[str], word: str, video: Path, mask: Path, out: Path
     assert not out.exists()
 
 
+@pytest.mark.parametrize("place", [0, 2, 4])
+def test_an_empty_argument_is_no_folder(place: int, video: Path, mask: Path, out: Path) -> None:
+    """As of a variable of the shell that is not set; a path of it would be the current folder."""
+    arguments = [video, "-m", mask, "-o", out]
+    arguments[place] = ""
+    result = pcvos("segment", *arguments)
+    assert result.exit_code == 2
+    assert "is empty: is a variable unset?" in " ".join(result.stderr.replace("│", "").split())
+    assert not out.exists()
+
+
 def test_a_mask_is_required(video: Path) -> None:
     fails(2, video, saying="--mask")
 

@@ -1,5 +1,6 @@
 """--mask: files to frames."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,21 @@ def test_two_masks_for_one_frame_are_refused(tmp_path: Path, video: VideoSource)
 def test_a_missing_file_is_an_input_error(video: VideoSource, value: str) -> None:
     with pytest.raises(InputError, match=r"^none\.png: mask not found"):
         parse_mask_options([value], video)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "-", "https://x.org/m.png", "3=https://x.org/m.png"])
+def test_what_is_no_file_is_told_to_become_one(
+    kind: str, tmp_path: Path, video: VideoSource
+) -> None:
+    value = kind
+    if kind == "pipe":
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("no named pipes here")
+        value = str(tmp_path / "pipe")
+        os.mkfifo(value)
+    with pytest.raises(InputError) as told:
+        load_references([value], video)
+    assert "a mask is a file" in (told.value.hint or "")
 
 
 def test_an_empty_folder_is_an_input_error(tmp_path: Path, video: VideoSource) -> None:

@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image, features
 
 from pcvos_cli.video.reader import VideoSource
 from pcvos_cli.video.source import FrameSource, open_source
@@ -229,3 +230,14 @@ def test_real_videos(name: str, count: int) -> None:
     assert source.info.frame_count == len(pts) == count
     assert pts == times_of(path)
     assert source.warnings == []
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow writes no AVIF")
+def test_an_animated_avif_is_its_track_and_not_its_still(tmp_path: Path) -> None:
+    path = tmp_path / "a.avif"
+    images = [Image.fromarray(rgb) for rgb in pictures(5)]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=100, quality=90)
+    with VideoSource(path) as source:
+        frames = list(source)
+        assert len(frames) == source.info.frame_count == 5
+        assert difference(frames[4].rgb, pictures(5)[4]) < 40
