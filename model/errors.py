@@ -108,11 +108,12 @@ def as_known(error: Exception) -> PCVOSError | None:
     return None
 
 
+_OUT_OF_MEMORY = ("DefaultCPUAllocator", "bad_alloc", "Failed to allocate memory")
+"""What allocators of torch and ONNX Runtime say, in errors of any class."""
+
+
 def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError):
-        return True
     torch = sys.modules.get("torch")  # An error of torch's cannot exist before its import.
     if torch is not None and isinstance(error, torch.OutOfMemoryError):
         return True
-    # torch's CPU allocator raises a bare RuntimeError.
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in _OUT_OF_MEMORY)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from model.errors import EngineError, OutOfMemoryError
+from model.errors import EngineError, OutOfMemoryError, as_known
 from model.network.decoder import Decoder
 from model.network.encoders import KeyEncoder, SharedValueEncoder
 from model.pcvos import PCVOS
@@ -40,7 +40,6 @@ them."""
 _OPSET = 17
 _POINTWISE_CHANNELS = "mlas.nchwc_pointwise_conv_max_input_channel_batch"
 _FATAL = 4  # Log level: what goes wrong is an exception; only the shell writes to a terminal.
-_OUT_OF_MEMORY = ("DefaultCPUAllocator", "bad_alloc", "Failed to allocate memory")
 
 _sessions: OrderedDict[Hashable, "InferenceSession"] = OrderedDict()
 _lock = threading.Lock()  # The exporter keeps global state.
@@ -310,11 +309,10 @@ def _names(inputs: tuple[Tensor, ...]) -> list[str]:
 
 def _known(error: Exception) -> EngineError | OutOfMemoryError:
     """Return what an error of torch's exporter or of the runtime means for the user."""
+    known = as_known(error)
+    if isinstance(known, OutOfMemoryError):
+        return known
     words = " ".join(str(error).split())[:300]
-    if isinstance(error, MemoryError) or any(sign in words for sign in _OUT_OF_MEMORY):
-        return OutOfMemoryError(
-            f"out of memory: {words}", hint="try a smaller --size or a shorter --interval"
-        )
     return EngineError(
         f"ONNX Runtime cannot run this network here ({type(error).__name__}: {words})",
         hint="--engine torch does without it",

@@ -1,21 +1,30 @@
-"""``batch.jsonl``: who writes to a batch's folder, and what is finished. Free of torch.
+"""``batch.jsonl``: who writes to a batch's folder, and what is finished; and ``summary.csv``.
 
 The first line says how the batch was begun; each further line is a job that ended, written as
 it ended. Where a job has several lines, the last one counts. A line that a kill cut off is not
-read.
+read. Free of torch.
 """
 
+import csv
+import io
 import json
 import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
 
 from model.errors import OutputError
 from pcvos_cli.batch.jobs import LEDGER
-from pcvos_cli.files import locked, output_errors
+from pcvos_cli.files import locked, output_errors, write_whole
+
+SUMMARY = "summary.csv"
+"""A line a job, for spreadsheets and scripts."""
+
+COLUMNS = (
+    "job", "status", "exit_code", "frames", "objects", "fps", "seconds", "suspicion", "signs",
+    "warnings", "error", "attempts", "worker", "input", "output",
+)  # fmt: skip
 
 DONE, FAILED = "done", "failed"
 _HEAD = "batch"
@@ -141,6 +150,23 @@ def remove_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def remove_tree(folder: Path) -> None:
-    """Remove a folder of ours with all that is in it."""
-    shutil.rmtree(folder, ignore_errors=True)
+def write_summary(out: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write the summary of a batch.
+
+    Args:
+        out: The batch's folder.
+        rows: Lines of the ledger. Lists become texts with ``; `` between.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS, restval="", extrasaction="ignore")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _cell(value) for name, value in row.items()})
+    write_whole(out / SUMMARY, text.getvalue().encode(errors="backslashreplace"))
+
+
+def _cell(value: Any) -> Any:
+    return "; ".join(map(str, value)) if isinstance(value, list) else value

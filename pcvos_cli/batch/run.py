@@ -1,5 +1,6 @@
 """The whole flow of a batch: jobs -> workers -> ledger, summary and contact sheet."""
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -15,7 +16,7 @@ from pcvos_cli.batch.ledger import (
     Ledger,
     read_head,
     remove_empty,
-    remove_tree,
+    write_summary,
 )
 from pcvos_cli.batch.processes import Processes, divide
 from pcvos_cli.batch.stretches import find_stretches, segment_stretch
@@ -90,13 +91,12 @@ def segment_many(
         head = {"pcvos": version("pcvos"), "threads": settings.threads or engine.threads}
         with Ledger(out, head, resume=settings.resume, overwrite=settings.overwrite) as ledger:
             if settings.overwrite:
-                remove_tree(out / UNFINISHED)
-                remove_tree(out / PICTURES)
+                shutil.rmtree(out / UNFINISHED, ignore_errors=True)
+                shutil.rmtree(out / PICTURES, ignore_errors=True)
             tasks = assignments(named, out, settings, engine.threads, split=split_at_references)
             yield from _finish(ledger, engine, tasks, on_event)
             remove_empty(out / UNFINISHED)
             from pcvos_cli.batch.sheet import write_sheet
-            from pcvos_cli.batch.summary import write_summary
 
             lines = ledger.rows()
             rows = [lines[job.name] for job in named]

@@ -214,9 +214,9 @@ def _run(
     json: bool,
 ) -> None:
     from pcvos_cli.batch.board import Board
+    from pcvos_cli.batch.ledger import SUMMARY
     from pcvos_cli.batch.run import segment_many
     from pcvos_cli.batch.sheet import SHEET
-    from pcvos_cli.batch.summary import SUMMARY
 
     board = Board(len(jobs))
     rows = []

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from pcvos_cli.batch.findings import _look, _Object, _signs
+from pcvos_cli.batch.ledger import SUMMARY, write_summary
 from pcvos_cli.batch.sheet import SHEET, write_sheet
-from pcvos_cli.batch.summary import SUMMARY, write_summary
 from pcvos_cli.batch.work import PICTURES
 from tests.support.cli import square
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from model.errors import ConfigError
-from pcvos_cli.benchmarking.scene import MovingShapes
+from pcvos_cli.benchmarking.clip import MovingShapes
 
 
 @pytest.mark.parametrize("objects", [1, 2, 5])
