@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from model.errors import InputError, MaskError
-from pcvos_cli.labels.youtube_vis import MAX_ID, decode_mask
+from pcvos_cli.labels.youtube_vis import MAX_ID, decode_mask, frame_stem
 from pcvos_cli.masks.youtube_vis import GENERAL
-from pcvos_cli.video.folder import IMAGE_SUFFIXES, natural_key
+from pcvos_cli.video.folder import natural_key
 
 Shape = Callable[[], NDArray[np.bool_]]
 """Returns the ``(H, W)`` mask."""
@@ -144,7 +144,7 @@ def read_coco(documents: Mapping[Path, dict[str, Any]]) -> Annotations:
             for image in given:
                 key = image.get("id", image.get("image_id"))
                 own = by_image.get(key, by_image.get(None, []) if len(given) == 1 else [])
-                images.append((_stem(image["file_name"]), image, own))
+                images.append((frame_stem(image["file_name"]), image, own))
         sizes = {(int(i["height"]), int(i["width"])) for _, i, _ in images}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
@@ -332,6 +332,11 @@ def read_cvat(path: Path) -> Annotations:
                 f"{path}: not in the form of CVAT for video (no size of the frames)",
                 hint="export the task as 'CVAT for video 1.1'",
             )
+        if not tracks and root.find("image") is not None:
+            raise InputError(
+                f"{path}: is CVAT for images, where nothing says which shapes are one object",
+                hint="export the task as 'CVAT for video 1.1'",
+            )
         size = (int(stated.findtext("height", "")), int(stated.findtext("width", "")))
         length = int(root.findtext("meta//size", "0"))
         ids = _Ids([track.attrib["id"] for track in tracks], zero_based=True)
@@ -435,13 +440,6 @@ def _integers(path: Path, array: NDArray[Any]) -> NDArray[Any]:
 
 def _equal(array: NDArray[Any], value: int) -> Shape:
     return lambda: array == value
-
-
-def _stem(name: Any) -> str:
-    """Return a frame's name without folders and image ending."""
-    last = PurePosixPath(str(name).replace("\\", "/")).name
-    stem, dot, ending = last.rpartition(".")
-    return stem if dot and f".{ending.lower()}" in IMAGE_SUFFIXES else last
 
 
 def _one_size(path: Path, sizes: set[tuple[int, int]]) -> tuple[int, int]:

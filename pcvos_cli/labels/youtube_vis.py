@@ -103,14 +103,23 @@ def read_youtube_vis(path: Path) -> VideoRLE:
     return VideoRLE(path, names, size, tracks, pts, time_base, categories)
 
 
+def frame_stem(name: Any) -> str:
+    """Return a frame's name without folders, as Windows too writes them, and image ending.
+
+    What stands behind the ending of an address (``00003.jpg?size=2``) goes with it.
+    """
+    last = PurePosixPath(str(name).replace("\\", "/")).name
+    for text in (last, last.partition("?")[0]):
+        stem, dot, ending = text.rpartition(".")
+        if dot and f".{ending.lower()}" in IMAGE_SUFFIXES:
+            return stem
+    return last
+
+
 def _names(video: dict[str, Any]) -> tuple[str, ...]:
     """Return the frames' names without folders and image endings; numbers where they clash."""
     length = len(video["file_names"]) if "file_names" in video else int(video["length"])
-    names = []
-    for given in video.get("file_names", ()):
-        name = PurePosixPath(str(given).replace("\\", "/")).name  # As Windows writes it.
-        stem, dot, ending = name.rpartition(".")
-        names.append(stem if dot and f".{ending.lower()}" in IMAGE_SUFFIXES else name)
+    names = [frame_stem(name) for name in video.get("file_names", ())]
     usable = all(name and "\0" not in name for name in names)
     if usable and len(names) == len(set(names)) == length:
         return tuple(names)

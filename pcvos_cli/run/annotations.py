@@ -129,7 +129,10 @@ def load_annotations(
         if ids.any()
     ]
     if not found:
-        raise MaskError(f"{path}: has no object on any frame")
+        raise MaskError(
+            f"{path}: has no object on any frame",
+            hint="polygons, masks and RLE are read; boxes go with --box, and points with --click",
+        )
     if labels.kind == "mots":
         labels.notes.insert(0, "16-bit values are read as MOTS: class * 1000 + object")
     names = [name for name, _, _ in found]

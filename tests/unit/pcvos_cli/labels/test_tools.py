@@ -15,6 +15,7 @@ from pycocotools.coco import COCO
 from model.errors import InputError, MaskError
 from pcvos_cli.convert.conversion import ConversionSettings, convert_masks
 from pcvos_cli.labels.sources import open_labels
+from pcvos_cli.labels.youtube_vis import frame_stem
 from pcvos_cli.masks.writers import encode_palette_png
 from pcvos_cli.run.references import load_references
 from pcvos_cli.video.source import FrameSource, open_source
@@ -151,6 +152,38 @@ def test_cvat_for_video(tmp_path: Path, video: FrameSource) -> None:
     (tmp_path / "c.xml").write_text('<!DOCTYPE a [<!ENTITY b "c">]>' + CVAT)
     with pytest.raises(InputError, match="document type"):
         open_labels(tmp_path / "c.xml")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "00004.jpg",
+        "C:\\frames\\00004.JPG",
+        "https://x.org/a/00004.jpg?size=2",
+        "/data/?d=f/00004.png",
+    ],
+)
+def test_names_of_frames_as_tools_write_them(name: str, tmp_path: Path, video: FrameSource) -> None:
+    path = dump(tmp_path / "a.json", coco(part(0, 1), names=(name,)))
+    (mask,) = load_references([str(path)], video)
+    assert mask.frame_index == 4
+    assert frame_stem("what?.jpg") == "what?"
+
+
+def test_what_has_no_masks_says_what_to_give(tmp_path: Path, video: FrameSource) -> None:
+    boxes = {"image_id": 0, "category_id": 1, "bbox": [1, 2, 9, 9]}
+    path = dump(tmp_path / "a.json", coco(boxes))
+    with pytest.raises(MaskError, match="no object on any frame") as no_object:
+        load_references([str(path)], video)
+    assert "--box" in (no_object.value.hint or "")
+    (tmp_path / "a.xml").write_text(
+        "<annotations><meta><task><original_size><width>64</width><height>48</height>"
+        "</original_size></task></meta><image id='0' name='0.jpg' width='64' height='48'>"
+        "<polygon label='dog' points='1,1;9,1;9,9'/></image></annotations>"
+    )
+    with pytest.raises(InputError, match="is CVAT for images") as told:
+        load_references([str(tmp_path / "a.xml")], video)
+    assert "CVAT for video" in (told.value.hint or "")
 
 
 def test_cvat_boxes_and_ellipses_may_be_turned(tmp_path: Path, video: FrameSource) -> None:
