@@ -1,8 +1,10 @@
 """A folder of images as a video."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -211,6 +213,16 @@ def _odd_ones(files: list[Path], stacks: list[Path]) -> list[str]:
     rarest = min(kinds.values(), key=len)
     if len(kinds) > 1 and len(rarest) == 1 and len(files) > 2:
         notes.append(f"{rarest[0].name} is taken as a frame, though the other images end otherwise")
+    numbers = [re.findall(r"[0-9]+", file.stem)[-1:] for file in files]
+    if len(files) > 2 and all(numbers):
+        steps = [int(b[0]) - int(a[0]) for a, b in pairwise(numbers)]
+        usual = Counter(steps).most_common(1)[0][0]
+        jumps = [place for place, step in enumerate(steps) if step > usual > 0]
+        if jumps and min(steps) > 0 and 2 * steps.count(usual) > len(steps):
+            notes.append(
+                f"the numbers of the images jump {len(jumps)} time(s), first after "
+                f"{files[jumps[0]].name}: if images are missing, the overlay runs on without them"
+            )
     return notes
 
 

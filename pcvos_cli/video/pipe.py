@@ -128,9 +128,14 @@ def _container(file: FileIO, path: Path) -> InputContainer:
     Raises:
         InputError: It is no video, or none that can be read as it comes.
     """
+    pipe = _Unseekable(file)
     try:
-        return av.open(_Unseekable(file), mode="r", metadata_errors="replace")
+        return av.open(pipe, mode="r", metadata_errors="replace")
     except (FFmpegError, OSError) as error:
+        if not pipe.began:
+            raise InputError(
+                f"{path}: ended without a byte", hint="look at what should write to it"
+            ) from error
         raise InputError(
             f"{path}: no video that can be read as it comes ({error.strerror or error})", hint=_HINT
         ) from error
@@ -141,7 +146,10 @@ class _Unseekable:
 
     def __init__(self, file: FileIO) -> None:
         self._file = file
+        self.began = False
 
     def read(self, size: int) -> bytes:
         """Return up to ``size`` bytes; none at the end."""
-        return self._file.read(size) or b""
+        content = self._file.read(size) or b""
+        self.began = self.began or bool(content)
+        return content

@@ -19,6 +19,13 @@ pytestmark = [
 ]
 
 
+def test_a_pipe_without_a_byte_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="ended without a byte"):
+        open_source(fed(tmp_path / "pipe", b""))
+    with pytest.raises(InputError, match="no video that can be read as it comes"):
+        open_source(fed(tmp_path / "text", b"hello\n"))
+
+
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
     return write_video(tmp_path / "v.mkv", pictures(9), audio="flac")

@@ -165,3 +165,25 @@ def test_images_that_look_out_of_place_are_told(tmp_path: Path) -> None:
         "2.tif has several pages: only the first is taken as a frame",
         "mask.png is taken as a frame, though the other images end otherwise",
     ]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "after"),
+    [
+        ((1, 2, 3, 7, 8, 9, 12), "3"),
+        ((0, 5, 10, 15, 25, 30), "15"),
+        ((0, 5, 10, 15), None),  # Every fifth, as of YouTube-VOS.
+        ((1, 2, 4, 8, 16), None),  # No step is usual.
+        ((4, 5), None),
+    ],
+)
+def test_jumps_in_the_numbers_are_told(
+    numbers: tuple[int, ...], after: str | None, tmp_path: Path
+) -> None:
+    for number in numbers:
+        Image.new("RGB", (8, 6)).save(tmp_path / f"shot2_{number:04}.png")
+    with FolderSource(tmp_path) as source:
+        assert len(list(source)) == len(numbers)
+        told = [note for note in source.notes if "jump" in note]
+    assert bool(told) == (after is not None)
+    assert after is None or f"first after shot2_{int(after):04}.png" in told[0]
