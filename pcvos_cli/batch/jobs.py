@@ -105,20 +105,21 @@ def check_names(jobs: Sequence[Job]) -> None:
     Raises:
         ConfigError: Naming both.
     """
-    taken: dict[str, Path] = {}
+    taken: dict[str, str] = {}
     for job in jobs:
         parts = PurePosixPath(job.name).parts
+        source = f"{job.where}: {job.source}" if job.where else str(job.source)
         if not parts or job.name.startswith("/") or any(part.startswith(".") for part in parts):
             raise ConfigError(
-                f"{job.source}: its output {job.name!r} is no folder inside the batch's",
+                f"{source}: its output {job.name!r} is no folder inside the batch's",
                 hint="give a name, or names with / between, that do not begin with a dot",
             )
         if job.name in taken:
             raise ConfigError(
-                f"{job.source} and {taken[job.name]} would both be written to {job.name}",
+                f"{source} and {taken[job.name]} would both be written to {job.name}",
                 hint="give them an output each, in a column of that name",
             )
-        taken[job.name] = job.source
+        taken[job.name] = source
     for name, source in taken.items():
         for parent in map(str, PurePosixPath(name).parents):
             if parent in taken:
@@ -196,8 +197,13 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             if not any(cells):  # Spreadsheets end with rows of empty cells.
                 continue
             if not columns:
-                columns = cells
-                twice = [name for name, count in Counter(cells).items() if name and count > 1]
+                columns = [cell.lower() for cell in cells]
+                twice = [name for name, count in Counter(columns).items() if name and count > 1]
+                if _VIDEO not in columns:
+                    raise InputError(
+                        f"{where}: there is no column {_VIDEO}",
+                        hint=f"the first line names the columns: {_VIDEO}{parted}{_MASK}",
+                    )
                 if twice:
                     raise InputError(
                         f"{where}: there are two columns {twice[0]}", hint="remove or rename one"

@@ -116,8 +116,8 @@ def test_a_json_lines_file_may_begin_with_a_mark(tmp_path: Path) -> None:
 
 
 def test_one_output_in_two_ways_to_write_it_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "jobs.csv").write_text("video,mask,output\na,m,x/y\nb,m,x//y/\n")
-    with pytest.raises(ConfigError, match="would both be written to x/y"):
+    (tmp_path / "jobs.csv").write_text("Video,Mask,OUTPUT\na,m,x/y\nb,m,x//y/\n")
+    with pytest.raises(ConfigError, match=r"line 3: .*/b and .*line 2: .*/a would both be .* x/y"):
         check_names(read_jobs(tmp_path / "jobs.csv", OPTIONS, tmp_path / "out"))
 
 
@@ -125,7 +125,9 @@ def test_one_output_in_two_ways_to_write_it_is_refused(tmp_path: Path) -> None:
     ("name", "text", "error", "words"),
     [
         ("a.csv", "video,masks\na.mp4,a.png\n", ConfigError, "line 2: there is no column 'masks'"),
-        ("a.csv", "mask\na.png\n", InputError, "line 2 names no video"),
+        ("a.csv", "mask\na.png\n", InputError, "line 1: there is no column video"),
+        ("a.csv", "a.mp4,a.png\n", InputError, "line 1: there is no column video"),
+        ("a.csv", "video,mask\n,a.png\n", InputError, "line 2 names no video"),
         ("a.csv", "video,mask\na,b\n\na,b,c\n", InputError, "line 4, cell 3: has more cells"),
         ("a.csv", "video,mask\n", InputError, "no video"),
         ("a.csv", "", InputError, "no video"),
