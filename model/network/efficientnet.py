@@ -7,7 +7,7 @@ weights fit; a test compares both networks.
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -91,7 +91,7 @@ class EfficientNetLite0(nn.Module):
         self.widths = tuple(STAGES[end][4] for end in self._ends)
         self.conv_stem = SameConv2d(3, STEM_WIDTH, 3, stride=2)
         self.bn1 = nn.BatchNorm2d(STEM_WIDTH, eps=BATCH_NORM_EPS)
-        self.blocks = nn.Sequential(*islice(_stages(), self._ends[-1] + 1))
+        self.blocks = nn.Sequential(*stages(STEM_WIDTH, STAGES[: self._ends[-1] + 1]))
         self.apply(_initialise)
 
     def forward(self, x: Tensor, known: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
@@ -185,9 +185,9 @@ class InvertedResidual(nn.Module):
         return y + x if self.residual else y
 
 
-def _stages() -> Iterator[nn.Sequential]:
-    in_width = STEM_WIDTH
-    for blocks, kernel, stride, expansion, width in STAGES:
+def stages(in_width: int, rows: Sequence[tuple[int, ...]]) -> Iterator[nn.Sequential]:
+    """Yield stages that follow each other, as rows of ``STAGES`` describe them."""
+    for blocks, kernel, stride, expansion, width in rows:
         stage = nn.Sequential()
         for index in range(blocks):
             if expansion == 1:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from model.config import PromptConfig
 from model.network.blocks import UpsampleBlock
-from model.network.efficientnet import EfficientNetLite0Trunk, InvertedResidual
+from model.network.efficientnet import STAGES, EfficientNetLite0Trunk, stages
 
 STRIDE = 4
 """Of prompt maps and logits."""
@@ -22,11 +22,7 @@ STRIDE = 4
 CLICK_SIGMA = 6.0
 """A click is drawn as a Gaussian of this width, in pixels of the crop."""
 
-DEEP_STAGES = (
-    # blocks, kernel, stride of the first block, channels
-    (4, 5, 2, 192),
-    (1, 3, 1, 320),
-)
+DEEP_STAGES = STAGES[5:]
 """The last two stages of EfficientNet-Lite0, behind what the trunk has."""
 
 
@@ -57,7 +53,7 @@ class PromptSegmenter(nn.Module):
         self.trunk = EfficientNetLite0Trunk()
         self.trunk.requires_grad_(False)
         c4, c8, c16 = self.trunk.widths
-        self.deep = _deep_stages(c16)
+        self.deep = nn.Sequential(*stages(c16, DEEP_STAGES))
         p4, p8 = config.prompt_widths
         self.prompt4 = nn.Conv2d(4, p4, 3, padding=1)
         self.prompt8 = nn.Conv2d(p4, p8, 3, stride=2, padding=1)
@@ -142,18 +138,3 @@ def draw_prompts(boxes: Tensor, clicks: Tensor, previous: Tensor) -> Tensor:
         for side in (1, -1)
     ]
     return torch.cat((torch.stack((box, *sides), 1), previous), 1)
-
-
-def _deep_stages(in_width: int) -> nn.Sequential:
-    stages = nn.Sequential()
-    for blocks, kernel, stride, width in DEEP_STAGES:
-        stage = nn.Sequential()
-        for index in range(blocks):
-            stage.append(
-                InvertedResidual(
-                    in_width, width, kernel, stride=1 if index else stride, expansion=6
-                )
-            )
-            in_width = width
-        stages.append(stage)
-    return stages

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pcvos_cli.files import make_directory, write_whole
 from pcvos_cli.masks.journal import decode_labels
-from pcvos_cli.masks.label_files import read_labels
+from pcvos_cli.masks.label_files import read_labels, shrink_labels
 from pcvos_cli.masks.palette import draw_masks
 from pcvos_cli.masks.youtube_vis import read_entries
 from pcvos_cli.run.pipeline import open_input
@@ -94,7 +94,7 @@ def examine(
     size = tuple(max(1, round(side * scale)) for side in report.source_size)
     for position, (name, labels) in enumerate(_masks(report)):
         names.append(name)
-        small = _shrink(labels, (size[0], size[1]))
+        small = shrink_labels(labels, (size[0], size[1]))
         for object_id, seen in objects.items():
             _look(seen, small, object_id, name)
         if position in positions:
@@ -117,11 +117,6 @@ def _masks(report: SegmentReport) -> Iterator[tuple[str, NDArray[np.int32]]]:
     elif "rle" in report.outputs:
         for entry in read_entries(Path(report.outputs["rle"])):
             yield entry.name, decode_labels(entry.codes, report.source_size)
-
-
-def _shrink(labels: NDArray[np.int32], size: tuple[int, int]) -> NDArray[np.int32]:
-    small = cv2.resize(labels, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
-    return small.astype(np.int32, copy=False)
 
 
 def _look(seen: _Object, labels: NDArray[np.int32], object_id: int, name: str) -> None:
@@ -211,7 +206,7 @@ def _picture(
             if frame is not None:
                 cv2.resize(frame.rgb, size[::-1], dst=tile, interpolation=cv2.INTER_AREA)
             if position in shown:
-                tile = draw_masks(tile, _shrink(shown[position], size))
+                tile = draw_masks(tile, shrink_labels(shown[position], size))
             tiles += [tile, np.full((size[0], GAP, 3), 255, np.uint8)]
     strip = np.concatenate(tiles[:-1], axis=1)
     _, stream = cv2.imencode(".jpg", strip[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])

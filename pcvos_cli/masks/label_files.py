@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
@@ -82,6 +83,13 @@ def _labels_of_colours(rgb: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
         )
     labels = np.array([known[int(code)] for code in colours], dtype=np.uint8)
     return labels[inverse].reshape(rgb.shape[:2])
+
+
+def shrink_labels(labels: LabelMap, size: tuple[int, int]) -> NDArray[np.int32]:
+    """Return labels ``(H, W)`` at ``(height, width)``, by nearest neighbour, to be looked at."""
+    wide = labels.astype(np.int32, copy=False)
+    small = cv2.resize(wide, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
+    return small.astype(np.int32, copy=False)
 
 
 def label_values(labels: LabelMap) -> tuple[int, ...]:

@@ -1,10 +1,9 @@
 """Where a data set keeps its true masks, and which frames and objects count."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from model.errors import ConfigError, InputError, MaskError
 from pcvos_cli.masks.label_files import VOID, label_values, read_labels
@@ -155,21 +154,6 @@ def _masks_in(folder: Path) -> Path:
     """Return a folder, or of a result folder of ``pcvos segment`` the one with the masks."""
     inner = folder / MASKS
     return inner if inner.is_dir() and not mask_stems(folder) else folder
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        InputError: If the file is missing or holds something else.
-    """
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as JSON ({error})") from error
-    if not isinstance(document, dict):
-        raise InputError(f"{path}: expected a JSON object")
-    return document
 
 
 def mask_stems(folder: Path) -> tuple[str, ...]:

@@ -6,9 +6,10 @@ from html import escape
 from pathlib import Path
 
 from model.metrics.summary import GroupScore, ObjectScore
+from pcvos_cli.masks.label_files import shrink_labels
 from pcvos_cli.masks.palette import bright_colour_of, draw_masks
 from pcvos_cli.scoring.layouts import TruthDataset, prediction_folder
-from pcvos_cli.scoring.pictures import data_uri, outline, picture_size, read_backdrop, shrink
+from pcvos_cli.scoring.pictures import data_uri, outline, picture_size, read_backdrop
 from pcvos_cli.scoring.plot import Line, plot_over_time
 from pcvos_cli.scoring.report import EvaluationReport
 from pcvos_cli.scoring.score import FrameTask, SequenceSeries, read_pair
@@ -214,11 +215,11 @@ def _pictures(
     for folder, one in zip(folders, series, strict=True):
         path = prediction_folder(dataset, sequence, folder.predictions) / f"{stem}.png"
         truth, prediction = read_pair(FrameTask(sequence.mask(position), path, sequence.merged))
-        small_truth = shrink(truth, size)
+        small_truth = shrink_labels(truth, size)
         if not figures:
             caption = f"{reason}: frame {stem}, truth"
             figures.append(_figure(data_uri(draw_masks(backdrop, small_truth)), caption))
-        picture = outline(draw_masks(backdrop, shrink(prediction, size)), small_truth)
+        picture = outline(draw_masks(backdrop, shrink_labels(prediction, size)), small_truth)
         mean = one.frame_means()[position]
         figures.append(_figure(data_uri(picture), f"{folder.name}, J {_percent(mean)}"))
     return f'<div class="row">{"".join(figures)}</div>'

@@ -43,14 +43,6 @@ def read_backdrop(path: Path | None, size: tuple[int, int]) -> NDArray[np.uint8]
     return np.full((*size, 3), BACKDROP, dtype=np.uint8)
 
 
-def shrink(labels: LabelMap, size: tuple[int, int]) -> LabelMap:
-    """Return ``labels`` at ``(height, width)``, by nearest neighbour."""
-    resized = cv2.resize(
-        labels.astype(np.int32), (size[1], size[0]), interpolation=cv2.INTER_NEAREST
-    )
-    return resized.astype(np.int32)
-
-
 def picture_size(size: tuple[int, int]) -> tuple[int, int]:
     """Return the ``(height, width)`` at which a frame is shown."""
     scale = min(1.0, LARGEST_WIDTH / size[1])

@@ -4,19 +4,18 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
 from model.errors import InputError, MaskError, OutputError
 from pcvos_cli.files import whole
+from pcvos_cli.labels.tools import load_json
 from pcvos_cli.masks.label_files import label_values, read_labels
 from pcvos_cli.scoring.layouts import (
     TruthDataset,
     TruthSequence,
     mask_stems,
     prediction_folder,
-    read_json,
 )
 from pcvos_cli.scoring.parallel import parallel_map
 
@@ -91,7 +90,7 @@ def _videos(path: Path) -> dict[str, dict[int, tuple[str, list[str]]]]:
             f"{path}: no such file",
             hint="--root takes the folder that holds the split, --split the split's folder",
         )
-    document: dict[str, Any] = read_json(path)
+    document = load_json(path)
     try:
         return {
             str(video): {

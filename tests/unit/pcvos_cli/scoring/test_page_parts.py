@@ -7,7 +7,8 @@ import xml.etree.ElementTree as ET
 import cv2
 import numpy as np
 
-from pcvos_cli.scoring.pictures import data_uri, outline, picture_size, read_backdrop, shrink
+from pcvos_cli.masks.label_files import shrink_labels
+from pcvos_cli.scoring.pictures import data_uri, outline, picture_size, read_backdrop
 from pcvos_cli.scoring.plot import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Line, plot_over_time
 from tests.support.datasets import scene
 
@@ -55,7 +56,7 @@ def test_pictures_are_small_and_readable() -> None:
     assert picture_size((1080, 1920)) == (270, 480)
     assert picture_size((240, 427)) == (240, 427)
     labels = np.kron(scene({3: (5, 5)}), np.ones((4, 4), dtype=np.uint8))
-    np.testing.assert_array_equal(shrink(labels, (40, 60)), scene({3: (5, 5)}))
+    np.testing.assert_array_equal(shrink_labels(labels, (40, 60)), scene({3: (5, 5)}))
 
     uri = data_uri(read_backdrop(None, (40, 60)))
 
