@@ -93,9 +93,11 @@ class OutputFolder:
 
     def _remove_empty(self) -> None:
         """Remove folders for files of a frame each that have none."""
-        for folder in _PER_FRAME:
-            with suppress(OSError):
-                (self.path / folder).rmdir()
+        for folder, pattern in _PER_FRAME.items():
+            inside = (self.path / folder).glob("[0-9]*") if "/" in pattern else ()
+            for place in (*inside, self.path / folder):
+                with suppress(OSError):
+                    place.rmdir()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._lock.close()
