@@ -8,7 +8,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -16,9 +15,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from model.errors import InputError
-
-if TYPE_CHECKING:
-    import av
 
 Values = NDArray[np.generic]
 """``(H, W)`` or ``(H, W, 3)`` integers or floats as a file holds them."""
@@ -127,11 +123,13 @@ class Intensity:
         low: Value that becomes black; the larger of the two where a file says that its lowest
             is white.
         high: Value that becomes white.
+        of_first: It is what the first frame spans, for no other could be looked at.
         frames_beyond: Frames of which more than a hundredth lies beyond the two.
     """
 
     low: float
     high: float
+    of_first: bool = False
     frames_beyond: set[int] = field(default_factory=set)
 
     def inverted(self) -> "Intensity":
@@ -166,19 +164,18 @@ class Intensity:
             return rounded
         return np.repeat(rounded[..., None], 3, axis=2)
 
-    def notes(self, *, given: bool, of_first: bool = False) -> list[str]:
+    def notes(self, *, given: bool) -> list[str]:
         """Return what the user should know; more once frames have been read.
 
         Args:
             given: The user chose the scale.
-            of_first: It is what the first frame spans, for no other could be looked at.
         """
         said = []
         if not given:
             said.append(
                 f"values from {self.low:g} to {self.high:g}"
-                f"{', the span of the first frame,' if of_first else ''} are shown as black to "
-                "white on all frames; --range LOW,HIGH sets others"
+                f"{', the span of the first frame,' if self.of_first else ''} are shown as black "
+                "to white on all frames; --range LOW,HIGH sets others"
             )
         if self.low > self.high:
             said.append("the file says that its low values are white (MinIsWhite)")
@@ -189,29 +186,6 @@ class Intensity:
                 f"{min(self.frames_beyond)}"
             )
         return said
-
-
-def values_of(picture: "av.VideoFrame", size: tuple[int, int]) -> Values:
-    """Return the values of a decoded frame of ``reader.DEEP``, ``(H, W)`` or ``(H, W, 3)``.
-
-    Args:
-        picture: The frame.
-        size: ``(H, W)``; a frame of another size is scaled to it.
-
-    Raises:
-        InputError: There are values that are no numbers.
-    """
-    if (picture.height, picture.width) != size:
-        picture = picture.reformat(width=size[1], height=size[0], threads=1)
-    if picture.format.name.startswith("ya16"):
-        plane, kind = picture.planes[0], "<u2" if picture.format.name.endswith("le") else ">u2"
-        rows = np.frombuffer(bytes(plane), kind).reshape(picture.height, -1)
-        return rows[:, : 2 * picture.width : 2].astype(np.uint16)
-    if not picture.format.name.startswith("gray"):
-        picture = picture.reformat(format="rgb48le", threads=1)
-    values = picture.to_ndarray()
-    check_numbers(values, "the video")
-    return values
 
 
 def spread(files: Sequence[Path]) -> list[Path]:

@@ -7,7 +7,6 @@ import select
 from collections.abc import Generator, Iterator
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import av
 from av.container import InputContainer
@@ -17,9 +16,6 @@ from model.errors import InputError
 from pcvos_cli.video.faults import Faults
 from pcvos_cli.video.reader import VideoSource, decode_pictures, video_stream
 from pcvos_cli.video.source import STDIN, Frame
-
-if TYPE_CHECKING:
-    from pcvos_cli.video.intensity import Values
 
 _WAIT_SECONDS = 0.5
 """Between two looks whether somebody writes, so that Ctrl-C ends the wait."""
@@ -68,10 +64,6 @@ class PipeSource(VideoSource):
         if self._info.has_audio:
             said.append("the sound of a pipe is not carried over")
         return said
-
-    def _samples(self) -> "Iterator[Values]":
-        """Yield nothing: the frames to come are not there yet."""
-        return iter(())
 
     def _frames(self, first: int) -> Iterator[Frame]:
         """As of a file; the second time an error."""

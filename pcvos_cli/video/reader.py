@@ -15,7 +15,7 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from model.errors import ConfigError, InputError
+from model.errors import InputError
 from pcvos_cli.video.faults import Clock, Faults, LostFrames
 from pcvos_cli.video.source import Frame, FrameSource, VideoInfo, is_pipe
 from pcvos_cli.video.truncation import frames_in_index, is_cut_off
@@ -23,7 +23,7 @@ from pcvos_cli.video.upright import Turn
 
 if TYPE_CHECKING:
     from pcvos_cli.video.hdr import ToneMap
-    from pcvos_cli.video.intensity import Intensity, Values
+    from pcvos_cli.video.intensity import Intensity
 
 MAX_CORRUPT_RUN = 8
 """Undecodable packets in a row that are skipped; one more and the file is given up."""
@@ -36,18 +36,6 @@ SCALER_THREADS = 1
 FFmpeg 8.1 wrote eight wrong pixels in 3 of 100 small conversions; with one thread, none."""
 
 
-DEEP = frozenset(
-    f"{name}{order}"
-    for name in (
-        *("gray9", "gray10", "gray12", "gray14", "gray16", "grayf32", "ya16"),
-        *("rgb48", "bgr48", "rgba64", "bgra64", "gbrp16", "gbrap16"),
-    )
-    for order in ("le", "be")
-)
-"""Pixel formats whose values get a scale, as those of deep images do. Colours of 10 and 12 bits
-are of cameras and discs, which use their range as it is declared."""
-
-
 class VideoSource(FrameSource):
     """Frames of a video file, decoded as they are asked for.
 
@@ -57,15 +45,15 @@ class VideoSource(FrameSource):
 
     Args:
         path: Anything FFmpeg reads from a local file.
-        value_range: Values of a video of ``DEEP`` that are shown as black and as white; ``None``
-            for what they span.
+        value_range: Values of more than 8 bits that are shown as black and as white; ``None``
+            for what they span (see ``deep``).
 
     Raises:
-        ConfigError: The video is none of ``DEEP``, and has a ``value_range``.
+        ConfigError: There is a ``value_range``, and no such values.
         InputError: Not found, zero bytes, not a video, audio only, no decodable frame.
     """
 
-    _of_first = False
+    _intensity: "Intensity | None"
 
     def __init__(self, path: Path, *, value_range: tuple[float, float] | None = None) -> None:
         self._path = path
@@ -91,43 +79,13 @@ class VideoSource(FrameSource):
         self._turn = Turn.of(first)
         self._coded_size = (first.height, first.width)
         self._tone_map = _tone_map(first)
-        self._intensity = self._scale(first)
+        self._intensity = None
+        if first.format.components[0].bits > 8 or self._given is not None:
+            from pcvos_cli.video.deep import find_scale
+
+            hdr = self._tone_map is not None
+            self._intensity = find_scale(self._path, first, self._given, hdr=hdr)
         self._info = self._describe(container, stream)
-
-    def _scale(self, first: av.VideoFrame) -> "Intensity | None":
-        """Return how values are shown; ``None`` for as FFmpeg converts them."""
-        if first.format.name not in DEEP or self._tone_map is not None:
-            if self._given is not None:
-                raise ConfigError(
-                    f"--range is for images, and for video in grey of more than 8 bits or colours "
-                    f"of 16, and {self._path} is neither"
-                )
-            return None
-        from pcvos_cli.video.intensity import Intensity, values_of
-
-        if self._given is not None:
-            return Intensity(*self._given)
-        samples = [values_of(first, self._coded_size), *self._samples()]
-        self._of_first = len(samples) == 1
-        return Intensity.of(samples)
-
-    def _samples(self) -> "Iterator[Values]":
-        """Yield the values of frames spread evenly, or as near to that as keyframes allow."""
-        from pcvos_cli.video.intensity import SAMPLES, values_of
-
-        with contextlib.closing(open_container(self._path)) as container:
-            stream = video_stream(container, self._path)
-            begin, length = container.start_time or 0, container.duration or 0
-            for part in range(1, SAMPLES if length else 0):
-                picture, wanted = None, begin + length * part // (SAMPLES - 1)
-                # Damage, or a file in which nothing can be sought: other frames tell.
-                with contextlib.suppress(FFmpegError):
-                    container.seek(wanted)
-                    for picture in itertools.islice(container.decode(stream), SAMPLES):
-                        if (picture.time or 0) * av.time_base >= wanted:
-                            break
-                if picture is not None and picture.format.name in DEEP:
-                    yield values_of(picture, self._coded_size)
 
     def _describe(self, container: InputContainer, stream: VideoStream) -> VideoInfo:
         height, width = self._turn.size(self._coded_size)
@@ -158,7 +116,7 @@ class VideoSource(FrameSource):
         """How the video is understood; more once it has been decoded."""
         colours = [] if self._tone_map is None else [self._tone_map.note]
         if self._intensity is not None:
-            colours += self._intensity.notes(given=self._given is not None, of_first=self._of_first)
+            colours += self._intensity.notes(given=self._given is not None)
         return colours + self._faults.remarks()
 
     def _frames(self, first: int) -> Iterator[Frame]:
@@ -221,8 +179,8 @@ class VideoSource(FrameSource):
         height, width = self._coded_size
         if (picture.height, picture.width) != self._coded_size:
             faults.rescaled_frames += 1
-        if self._intensity is not None and picture.format.name in DEEP:
-            from pcvos_cli.video.intensity import values_of
+        if self._intensity is not None:
+            from pcvos_cli.video.deep import values_of
 
             values = values_of(picture, self._coded_size)
             return self._turn.apply(self._intensity.rgb(values, index))
