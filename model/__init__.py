@@ -5,7 +5,7 @@ In the order in which the data flows::
     config.py       shape of a network, run-time switches; torch-free
     errors.py       what a user can cause and mend, with exit codes
     types.py        what passes between stages
-    ops/            padding, normalisation, masks, soft aggregation, timing
+    ops/            resizing, normalisation, padding, masks, timing
     network/        trunks, encoders, window attention, intra-clip refinement, decoder
     memory/         affinity and top-k read, memory bank, progressive matching
     pcvos.py        the method on one page: the one forward path

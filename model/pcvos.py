@@ -212,9 +212,8 @@ class PCVOS(nn.Module):
                             soft_aggregate(last, dim=1)[:, 1:],
                             at=slice(end - 1, None, frames),
                         )
-                        for reader, value in zip(
-                            readers, values.split(_objects(memories), dim=1), strict=True
-                        ):
+                        objects = [memory.value.shape[1] for memory in memories]
+                        for reader, value in zip(readers, values.split(objects, 1), strict=True):
                             reader.remember(value)
                 yield logits
 
@@ -233,11 +232,6 @@ class PCVOS(nn.Module):
 def _by_frame(readout: Tensor) -> Tensor:
     """``(B, K, C_v, T, h, w)`` to ``(B * T, K, C_v, h, w)``, the objects of a frame adjoining."""
     return readout.permute(0, 3, 1, 2, 4, 5).flatten(0, 1)
-
-
-def _objects(memories: Sequence[Memory]) -> list[int]:
-    """Return K of each group."""
-    return [memory.value.shape[1] for memory in memories]
 
 
 class _FrameQueue:
