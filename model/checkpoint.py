@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -27,8 +27,11 @@ PROMPT_KEY = "prompt_config"
 """Where a file of weights holds its configuration: says which kind of network it is, too."""
 
 
+Config = TypeVar("Config", bound=PCVOSConfig | PromptConfig)
+
+
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(Generic[Config]):
     """Weights and what they are of.
 
     Attributes:
@@ -38,7 +41,7 @@ class Checkpoint:
         sha256: Of the file, in hex; empty for weights that are not in a file of ours yet.
     """
 
-    config: PCVOSConfig
+    config: Config
     state: dict[str, Tensor]
     metadata: dict[str, str]
     sha256: str = ""
@@ -104,25 +107,39 @@ def _stable_header(payload: bytes) -> bytes:
     return struct.pack("<Q", len(text)) + text + payload[8 + length :]
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
-    """Read weights of ours.
+def load_checkpoint(path: Path) -> Checkpoint[PCVOSConfig]:
+    """Read weights of a PCVOS network.
 
     Raises:
         WeightsError: Not found, truncated, not safetensors, without our configuration.
     """
-    metadata, state = _read(path)
-    if PROMPT_KEY in metadata:
+    checkpoint = read_checkpoint(path)
+    if isinstance(checkpoint.config, PromptConfig):
         raise WeightsError(
             f"{path} holds a network for prompts (boxes and clicks), which tracks no object",
             hint="`pcvos mask` uses it; give `segment` weights of a PCVOS network",
         )
-    if CONFIG_KEY not in metadata:
-        raise WeightsError(
-            f"{path} holds tensors but no PCVOS configuration",
-            hint="weights of other projects cannot be used",
-        )
+    return cast(Checkpoint[PCVOSConfig], checkpoint)
+
+
+def read_checkpoint(path: Path) -> Checkpoint[PCVOSConfig | PromptConfig]:
+    """Read weights of either kind of network.
+
+    Raises:
+        WeightsError: As ``load_checkpoint``.
+    """
+    metadata, state = _read(path)
+    config: PCVOSConfig | PromptConfig
     try:
-        config = PCVOSConfig.from_dict(json.loads(metadata.pop(CONFIG_KEY)))
+        if PROMPT_KEY in metadata:
+            config = PromptConfig.from_dict(json.loads(metadata.pop(PROMPT_KEY)))
+        elif CONFIG_KEY in metadata:
+            config = PCVOSConfig.from_dict(json.loads(metadata.pop(CONFIG_KEY)))
+        else:
+            raise WeightsError(
+                f"{path} holds tensors but no PCVOS configuration",
+                hint="weights of other projects cannot be used",
+            )
     except (ConfigError, ValueError) as error:
         raise WeightsError(f"{path} has a configuration that cannot be read: {error}") from error
     with path.open("rb") as file:
@@ -138,13 +155,13 @@ def load_prompt_segmenter(path: Path) -> "PromptSegmenter":
     Raises:
         WeightsError: As ``load_checkpoint``; also if tensors and configuration disagree.
     """
-    metadata, state = _read(path)
-    if PROMPT_KEY not in metadata:
+    checkpoint = read_checkpoint(path)
+    if not isinstance(checkpoint.config, PromptConfig):
         raise WeightsError(f"{path} holds no network for prompts (boxes and clicks)")
     try:
-        model = build_prompt_segmenter(PromptConfig.from_dict(json.loads(metadata[PROMPT_KEY])))
-        model.load_state_dict(state, strict=True)
-    except (ConfigError, ValueError, RuntimeError) as error:
+        model = build_prompt_segmenter(checkpoint.config)
+        model.load_state_dict(checkpoint.state, strict=True)
+    except RuntimeError as error:
         raise WeightsError(f"{path} cannot be used: {first_line(error)}") from error
     return model.to(memory_format=torch.channels_last)
 
@@ -181,7 +198,7 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> PCVOS:
     return model_from(load_checkpoint(path), name=str(path)).to(device)
 
 
-def model_from(checkpoint: Checkpoint, *, name: str = "the checkpoint") -> PCVOS:
+def model_from(checkpoint: Checkpoint[PCVOSConfig], *, name: str = "the checkpoint") -> PCVOS:
     """Build the network that a checkpoint describes and fill it, every key accounted for.
 
     Raises:

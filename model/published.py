@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import Checkpoint, first_line, model_from
-from model.config import PCVOS_R50, STCN_R50
+from model.config import PCVOS_R50, STCN_R50, PCVOSConfig
 from model.errors import WeightsError
 from model.network.window_attention import relative_position_index
 
@@ -43,7 +43,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def import_published(path: Path) -> Checkpoint:
+def import_published(path: Path) -> Checkpoint[PCVOSConfig]:
     """Convert the published PCVOS or STCN weights to ours.
 
     Args:

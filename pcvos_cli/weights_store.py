@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from model.config import LITE_PROMPT, PCVOS_LITE, PRESETS
+from model.config import LITE_PROMPT, PCVOS_LITE, PRESETS, PCVOSConfig
 from model.errors import ConfigError, WeightsError
 
 if TYPE_CHECKING:
@@ -158,7 +158,9 @@ def resolve_weights(weights: Path | None, model: str | None) -> ResolvedWeights:
     return _shipped(model or DEFAULT_MODEL)
 
 
-def read_weights(weights: Path | None, model: str | None) -> "tuple[ResolvedWeights, Checkpoint]":
+def read_weights(
+    weights: Path | None, model: str | None
+) -> "tuple[ResolvedWeights, Checkpoint[PCVOSConfig]]":
     """Find weights, and read them; arguments as ``resolve_weights``.
 
     Raises:

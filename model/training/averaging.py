@@ -5,16 +5,21 @@ often scores above each of them, and costs nothing at run time.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict
+from typing import Any
 
 import torch
 
-from model.checkpoint import Checkpoint
-from model.config import MEANT_TO_RUN_WITH
+from model.checkpoint import Checkpoint, Config
+from model.config import MEANT_TO_RUN_WITH, PCVOSConfig, PromptConfig
 from model.errors import ConfigError, WeightsError
 
+_NO_SHAPE = (*MEANT_TO_RUN_WITH, "memory_decay", "short_edge")
 
-def average_checkpoints(checkpoints: Sequence[Checkpoint], shares: Sequence[float]) -> Checkpoint:
+
+def average_checkpoints(
+    checkpoints: Sequence[Checkpoint[Config]], shares: Sequence[float]
+) -> Checkpoint[Config]:
     """Return the weighted mean of weights of one architecture.
 
     Args:
@@ -34,11 +39,8 @@ def average_checkpoints(checkpoints: Sequence[Checkpoint], shares: Sequence[floa
             hint="one share for each, none below 0 and not all 0",
         )
     for other in checkpoints[1:]:
-        chosen = {
-            name: getattr(first.config, name) for name in (*MEANT_TO_RUN_WITH, "memory_decay")
-        }
-        shape = replace(other.config, **chosen)
-        if shape != first.config or other.state.keys() != first.state.keys():
+        alike = _shape(other.config) == _shape(first.config)
+        if not alike or other.state.keys() != first.state.keys():
             raise WeightsError(
                 f"{first.config.name} and {other.config.name} weights of different shapes "
                 "have no average"
@@ -59,3 +61,7 @@ def average_checkpoints(checkpoints: Sequence[Checkpoint], shares: Sequence[floa
         for c, share in zip(checkpoints, shares, strict=True)
     )
     return Checkpoint(first.config, state, first.metadata | {"average": sources})
+
+
+def _shape(config: PCVOSConfig | PromptConfig) -> dict[str, Any]:
+    return {name: value for name, value in asdict(config).items() if name not in _NO_SHAPE}

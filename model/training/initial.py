@@ -19,8 +19,8 @@ from model.network.efficientnet import EfficientNetLite0Trunk
 
 
 def extended(
-    checkpoint: Checkpoint, config: PCVOSConfig, trunk_state: Mapping[str, Tensor]
-) -> Checkpoint:
+    checkpoint: Checkpoint[PCVOSConfig], config: PCVOSConfig, trunk_state: Mapping[str, Tensor]
+) -> Checkpoint[PCVOSConfig]:
     """Return weights of a larger shape that give what a checkpoint gives.
 
     Args:
@@ -53,7 +53,7 @@ def extended(
 @torch.inference_mode()
 def training_free(
     config: PCVOSConfig, trunk_state: Mapping[str, Tensor], frames: Iterable[Tensor]
-) -> Checkpoint:
+) -> Checkpoint[PCVOSConfig]:
     """Make training-free weights.
 
     Args:

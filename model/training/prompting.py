@@ -34,7 +34,7 @@ EXACT_CHANCE = 0.3
 
 JITTER = 0.15
 
-ROUNDS = (0, 0, 1, 1, 2, 3)
+ROUNDS = (0, 0, 1, 1, 2, 3, 5, 8)
 """Rounds of simulated clicks before the round that is learned from; one is drawn a batch."""
 
 

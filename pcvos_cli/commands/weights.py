@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from model.config import PRESETS, STRIDE
-from model.errors import WeightsError
+from model.config import PRESETS, STRIDE, PromptConfig
+from model.errors import ConfigError, WeightsError
 from pcvos_cli import console, options
 from pcvos_cli.files import refuse_existing
 from pcvos_cli.weights_store import (
@@ -144,6 +144,12 @@ def average_weights(
             show_default=False,
         ),
     ] = None,
+    short_edge: Annotated[
+        int | None,
+        typer.Option(
+            min=STRIDE, help="Store another size for --size auto. Default: the first FILE's."
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
     json: options.Json = False,
     debug: options.Debug = False,
@@ -153,17 +159,20 @@ def average_weights(
     _check_target(out, overwrite=overwrite)
     from dataclasses import replace
 
-    from model.checkpoint import load_checkpoint
+    from model.checkpoint import read_checkpoint
     from model.training.averaging import average_checkpoints
 
-    average = average_checkpoints([load_checkpoint(f) for f in files], share or [1.0] * len(files))
+    average = average_checkpoints([read_checkpoint(f) for f in files], share or [1.0] * len(files))
     stored: dict[str, Any] = {
         "memory_decay": memory_decay,
         "drop_strays": drop_strays,
         "progressive_interval": progressive_interval,
         "decode_provisional": decode_provisional,
+        "short_edge": short_edge,
     }
     given = {name: value for name, value in stored.items() if value is not None}
+    if given and isinstance(average.config, PromptConfig):
+        raise ConfigError(f"{files[0]} makes first masks: {', '.join(given)} says nothing of it")
     average = replace(average, config=replace(average.config, **given))
     _save(average, out, json=json)
 
@@ -174,7 +183,7 @@ def _check_target(out: Path, *, overwrite: bool) -> None:
         raise typer.BadParameter(f"{out}: must end in .safetensors", param_hint="--out")
 
 
-def _save(checkpoint: "Checkpoint", out: Path, *, json: bool) -> None:
+def _save(checkpoint: "Checkpoint[Any]", out: Path, *, json: bool) -> None:
     """Write a checkpoint and print its SHA-256."""
     from model.checkpoint import save_checkpoint
 

@@ -9,8 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.checkpoint import load_checkpoint, load_model, save_checkpoint
-from model.config import LITE_PROMPT, PRESETS
+from model.build import build_prompt_segmenter
+from model.checkpoint import (
+    load_checkpoint,
+    load_model,
+    load_prompt_segmenter,
+    save_checkpoint,
+)
+from model.config import LITE_PROMPT, PRESETS, PromptConfig
 from tests.support.cli import pcvos
 
 
@@ -81,7 +87,7 @@ def test_average_lies_between_its_files(lite_weights: Path, tmp_path: Path) -> N
     result = pcvos(
         "weights", "average", lite_weights, other, "--out", out,
         "--share", "3", "--share", "1", "--memory-decay", "0.25",
-        "--progressive-interval", "7", "--keep-strays",
+        "--progressive-interval", "7", "--keep-strays", "--short-edge", "608",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
     average = load_checkpoint(out)
@@ -90,6 +96,7 @@ def test_average_lies_between_its_files(lite_weights: Path, tmp_path: Path) -> N
             torch.testing.assert_close(average.state[name], tensor + 0.25)
     assert average.config.memory_decay == 0.25
     assert average.config.progressive_interval == 7
+    assert average.config.short_edge == 608
     assert not average.config.drop_strays
     assert average.config.decode_provisional == first.config.decode_provisional
     assert first.sha256 in average.metadata["average"]
@@ -97,6 +104,25 @@ def test_average_lies_between_its_files(lite_weights: Path, tmp_path: Path) -> N
     same = tmp_path / "same.safetensors"
     assert pcvos("weights", "average", lite_weights, lite_weights, "--out", same).exit_code == 0
     assert all(torch.equal(v, first.state[k]) for k, v in load_checkpoint(same).state.items())
+
+
+def test_networks_for_first_masks_have_an_average(lite_weights: Path, tmp_path: Path) -> None:
+    config = PromptConfig(prompt_widths=(2, 2), decoder_widths=(4, 4, 4, 4))
+    first = build_prompt_segmenter(config).state_dict()
+    files = [tmp_path / f"{number}.safetensors" for number in range(2)]
+    for file, step in zip(files, (0, 1), strict=True):
+        moved = {k: v + step if v.is_floating_point() else v for k, v in first.items()}
+        save_checkpoint(file, config, moved, {})
+    out = tmp_path / "average.safetensors"
+    result = pcvos("weights", "average", *files, "--out", out)
+    assert result.exit_code == 0, result.stderr
+    for name, tensor in load_prompt_segmenter(out).state_dict().items():
+        if tensor.is_floating_point():  # Stored in half precision.
+            torch.testing.assert_close(tensor, first[name] + 0.5, atol=2e-3, rtol=2e-3)
+    other = tmp_path / "x.safetensors"
+    assert pcvos("weights", "average", files[0], lite_weights, "--out", other).exit_code == 5
+    assert pcvos("weights", "average", *files, "--drop-strays", "--out", other).exit_code == 2
+    assert not other.exists()
 
 
 def test_average_refuses_what_has_none(
