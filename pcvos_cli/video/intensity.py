@@ -100,11 +100,15 @@ def _unusual(path: Path, error: Exception) -> Values:
 
 
 def check_numbers(values: Values, name: str) -> None:
-    """Refuse NaN and infinite values.
+    """Refuse NaN, infinite and complex values.
 
     Raises:
         InputError: There is one; it counts them.
     """
+    if values.dtype.kind == "c":
+        raise InputError(
+            f"{name}: holds complex numbers", hint="write their magnitude, and give that"
+        )
     if values.dtype.kind != "f" or np.isfinite(values).all():
         return
     nan, infinite = int(np.isnan(values).sum()), int(np.isinf(values).sum())

@@ -19,6 +19,12 @@ from pcvos_cli.video.source import Frame, FrameSource, VideoInfo
 
 MINISWHITE = tifffile.PHOTOMETRIC.MINISWHITE
 
+_LAB = (
+    tifffile.PHOTOMETRIC.CIELAB,
+    tifffile.PHOTOMETRIC.ICCLAB,
+    tifffile.PHOTOMETRIC.ITULAB,
+)
+
 _WORDS = {"T": "time", "Z": "depth", "C": "channel"}
 
 
@@ -224,7 +230,14 @@ def _grey_or_rgb(values: NDArray[Any], axes: str, page: Any) -> NDArray[Any]:
         values: As stored.
         axes: Their order: ``Y``, ``X``, and ``S`` for samples.
         page: What says how they are meant.
+
+    Raises:
+        InputError: As colours of CIE L*a*b*, which are not read.
     """
+    if page.photometric in _LAB:
+        raise InputError(
+            f"{page.parent.filename}: holds colours of CIE L*a*b*", hint="save it as RGB"
+        )
     if "S" in axes:
         values = np.moveaxis(values, axes.index("S"), -1)
     if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:

@@ -210,6 +210,19 @@ def test_palettes_inks_and_greys_of_few_bits_in_a_stack(tmp_path: Path) -> None:
     assert np.array_equal(frames_of(tmp_path / "b.tif")[2][..., 0], (indices[2] > 99) * 255)
 
 
+def test_complex_numbers_are_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "c.tif", stack().astype(np.complex64), photometric="minisblack")
+    with pytest.raises(InputError, match=r"frame 0: holds complex numbers"):
+        open_source(tmp_path / "c.tif")
+
+
+def test_colours_that_are_no_rgb_are_refused(tmp_path: Path) -> None:
+    images = [Image.new("LAB", (8, 6), (120, 20, 30))] * 2
+    images[0].save(tmp_path / "lab.tif", save_all=True, append_images=images[1:])
+    with pytest.raises(InputError, match=r"lab\.tif: holds colours of CIE L\*a\*b\*"):
+        open_source(tmp_path / "lab.tif")
+
+
 def test_a_mask_of_imagej_keeps_its_values(tmp_path: Path) -> None:
     """Its binary masks are 255 in a file that says that 255 is black."""
     values = square(SIZE).astype(np.uint8) * 255
