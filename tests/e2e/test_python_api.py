@@ -51,6 +51,7 @@ def test_frames_of_one_s_own(here: Path) -> None:
     np.testing.assert_array_equal(found[0], square(value=4))
     # The same as the command makes of the same frames.
     arguments = ("frames", "--mask", "first.png", "-f", "png", "--engine", "torch")
+    arguments += ("--size", "native")
     assert pcvos("segment", *arguments).exit_code == 0
     for index, labels in enumerate(found):
         np.testing.assert_array_equal(
