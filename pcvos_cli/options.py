@@ -125,8 +125,8 @@ Verbose = Annotated[
 Debug = Annotated[bool, _terminal("--debug", help="Show a traceback on an error.")]
 
 
-def parse_number(text: str, option: str, no_limit: str = ALL) -> int | None:
-    """Read a number above 0, or the word for ``None``.
+def parse_number(text: str, option: str, no_limit: str = ALL, also: str = "") -> int | None:
+    """Read a number above 0, or the word for ``None``; ``also`` names what else could be given.
 
     Raises:
         BadParameter: If it is neither.
@@ -135,7 +135,7 @@ def parse_number(text: str, option: str, no_limit: str = ALL) -> int | None:
         return None
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise typer.BadParameter(
-            f"{text!r}: give a number above 0 or {no_limit!r}", param_hint=option
+            f"{text!r}: give a number above 0{also} or {no_limit!r}", param_hint=option
         )
     return int(text)
 
@@ -151,7 +151,8 @@ def settings_of(values: Mapping[str, Any]) -> SegmentSettings:
         ConfigError: A value means nothing.
     """
     size = values["size"]
-    read = {**values, "size": size if size == "auto" else parse_number(size, "--size", NATIVE)}
+    edge = size if size == "auto" else parse_number(size, "--size", NATIVE, also=", 'auto'")
+    read = {**values, "size": edge}
     if "top_k" in values:  # Not in `benchmark`, which has its own intervals.
         read["top_k"] = parse_number(values["top_k"], "--top-k")
         read["max_memory_frames"] = parse_number(values["max_memory_frames"], "--max-memory-frames")

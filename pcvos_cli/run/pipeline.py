@@ -294,7 +294,11 @@ def _lost_objects(job: Job, journal: LabelJournal, frames: int) -> list[str]:
         return []
     from pcvos_cli.run.small_objects import notes_on_lost
 
-    given = {i: [f for f, ids in plan.references.items() if i in ids] for i in lost}
+    absent = job.settings.absent
+    given = {
+        i: [f for f, ids in plan.references.items() if i in ids and (i, f) not in absent]
+        for i in lost
+    }
     return notes_on_lost(given, journal.frames_with, plan.working_size, plan.source_size)
 
 

@@ -139,10 +139,11 @@ def prepare(
         _find_end(object_id, frame, references, source, option="--absent")
         for object_id, frame in settings.absent
     )
+    shown = references
     if absent:
         from pcvos_cli.run.absence import state_absent
 
-        references = state_absent(absent, references, frames)
+        references = state_absent(absent, references, frames, ends)
     end = frames.end(info.frame_count)
     clips, memory_frames = count_clips(
         min(references), end, references, settings.inference.interval
@@ -186,7 +187,7 @@ def prepare(
         notes=(
             *source.notes,
             *(f"{mask.path}: {note}" for mask in given for note in mask.notes),
-            *_notes_on_small(references, size, (info.height, info.width)),
+            *_notes_on_small(shown, size, (info.height, info.width)),
             *engine.notes,
         ),
     )
@@ -243,8 +244,8 @@ def _find_end(
         )
     if min(entered) >= index:
         raise ConfigError(
-            f"{option}: object {object_id} enters on frame {min(entered)} and cannot end before",
-            hint="FRAME is the first frame without the object",
+            f"{option}: object {object_id} enters on frame {min(entered)}",
+            hint="FRAME is a later frame, without the object",
         )
     return object_id, index
 

@@ -114,7 +114,7 @@ def test_absence_that_contradicts_is_refused(
         ("3@5", "no reference mask has object 3"),
         ("1@99", "has 12 frames"),
         ("1@x", "no such frame"),
-        ("1@2", "enters on frame 2 and cannot end before"),
+        ("1@2", "enters on frame 2"),
         ("1", "give ID@FRAME"),
     ],
 )
@@ -128,3 +128,28 @@ def test_ends_that_mean_nothing(end: str, words: str, lite_weights: Path, tmp_pa
     assert result.exit_code == 2
     assert words in " ".join(result.stderr.split())
     assert not np.any([p.name == "out" for p in tmp_path.iterdir()])
+
+
+def test_an_absence_of_an_ended_object_does_not_bring_it_back(
+    lite_weights: Path, tmp_path: Path
+) -> None:
+    """And a frame without it, however often it is stated, is no frame on which it is tiny."""
+    video = write_video(tmp_path / "v.mp4", pictures(FRAMES))
+    both = square(value=1)
+    both[4:14, 40:56] = 2
+    base = (video, "--mask", write_mask(tmp_path / "a.png", both), "--weights", lite_weights)
+    rle = ("--format", "rle", "--end-object", "2@4")
+    ended = run(tmp_path / "ended", *base, *rle)
+    assert run(tmp_path / "both", *base, *rle, "--absent", "2@4", "--absent", "2@6") == ended
+    twice = ("--absent", "1@5", "--absent", "1@00005", "--size", "48", "--dry-run")
+    result = pcvos("segment", *base, *twice, "-o", tmp_path / "twice")
+    assert result.exit_code == 0, result.stderr
+    assert "has 0 pixels" not in result.stderr
+
+
+def test_what_size_takes_is_named(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "v.mp4", pictures(2))
+    mask = write_mask(tmp_path / "a.png", square(value=1))
+    result = pcvos("segment", video, "--mask", mask, "--size", "foo", "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "'auto' or 'native'" in result.stderr
