@@ -158,12 +158,7 @@ def load_prompt_segmenter(path: Path) -> "PromptSegmenter":
     checkpoint = read_checkpoint(path)
     if not isinstance(checkpoint.config, PromptConfig):
         raise WeightsError(f"{path} holds no network for prompts (boxes and clicks)")
-    try:
-        model = build_prompt_segmenter(checkpoint.config)
-        model.load_state_dict(checkpoint.state, strict=True)
-    except RuntimeError as error:
-        raise WeightsError(f"{path} cannot be used: {first_line(error)}") from error
-    return model.to(memory_format=torch.channels_last)
+    return _prompt_segmenter(checkpoint.config, checkpoint.state, path)
 
 
 def load_network(path: Path) -> "PCVOS | PromptSegmenter":
@@ -172,7 +167,21 @@ def load_network(path: Path) -> "PCVOS | PromptSegmenter":
     Raises:
         WeightsError: As ``load_model``.
     """
-    return load_prompt_segmenter(path) if PROMPT_KEY in _read(path)[0] else load_model(path)
+    checkpoint = read_checkpoint(path)
+    if isinstance(checkpoint.config, PromptConfig):
+        return _prompt_segmenter(checkpoint.config, checkpoint.state, path)
+    return model_from(cast(Checkpoint[PCVOSConfig], checkpoint), name=str(path))
+
+
+def _prompt_segmenter(
+    config: PromptConfig, state: Mapping[str, Tensor], path: Path
+) -> "PromptSegmenter":
+    try:
+        model = build_prompt_segmenter(config)
+        model.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise WeightsError(f"{path} cannot be used: {first_line(error)}") from error
+    return model.to(memory_format=torch.channels_last)
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

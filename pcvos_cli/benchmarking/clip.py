@@ -18,7 +18,7 @@ from pcvos_cli.video.encoding import write_video
 from pcvos_cli.video.source import open_source
 
 DEFAULT_SIZE = 480
-"""Short edge of a made clip where the size is left to the source."""
+"""Short edge of a made clip where ``--size`` is no number."""
 
 MIN_RADIUS = 3
 """Pixels; a smaller ellipse is not an object to segment."""
