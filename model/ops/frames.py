@@ -40,6 +40,22 @@ def working_size(
     return height, width
 
 
+def larger_size(
+    size: tuple[int, int], working: tuple[int, int], meant: int
+) -> Literal["native", "auto"] | None:
+    """Return the ``--size`` that shows most of a source, ``None`` if ``working`` is as large.
+
+    Args:
+        size: ``(height, width)`` of the source.
+        working: ``(height, width)`` at which the model works.
+        meant: Shorter side that the weights are meant to run on.
+    """
+    largest = working_size(size, "auto", meant)
+    if min(working) >= max(*map(min, (size, largest))):
+        return None
+    return "auto" if min(largest) > min(size) else "native"
+
+
 def resize_frame(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Resize ``(H, W, 3)`` uint8 bicubically, with an antialiasing filter.
 

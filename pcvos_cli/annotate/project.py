@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 import numpy as np
 from PIL import Image
@@ -398,15 +398,25 @@ def _replaced(record: Any, values: dict[str, Any]) -> Any:
     known = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     if "id" in known:
         raise ConfigError("an object keeps its id")
+    declared = get_type_hints(type(record))
     for name, value in known.items():
-        # ``--size``, a number or a word, is checked by the settings themselves.
-        before = getattr(record, name, None) if name != "size" else None
-        if value is not None and before is not None and type(value) is not type(before):
-            raise ConfigError(f"settings: {name} {value!r} is no {type(before).__name__}")
+        if name in declared and not _is_of(value, declared[name]):
+            wanted = getattr(declared[name], "__name__", declared[name])
+            raise ConfigError(f"settings: {name} {value!r} is no {wanted}")
     try:
         return replace(record, **known)
     except TypeError as error:
         raise ConfigError(f"settings: {error}") from error
+
+
+def _is_of(value: Any, declared: Any) -> bool:
+    """Tell whether a value is of a declared type: a plain one, a union, literals, a tuple."""
+    parts = get_args(declared)
+    if get_origin(declared) is Literal:
+        return value in parts
+    if get_origin(declared) is tuple:
+        return type(value) is tuple and all(_is_of(item, parts[0]) for item in value)
+    return any(_is_of(value, part) for part in parts) if parts else type(value) is declared
 
 
 def _fingerprint(frames: FrameFinder) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -83,9 +83,9 @@ def read_jobs(path: Path, options: Collection[str], out: Path) -> list[Job]:
     if path.is_dir():
         jobs = _search(path, out)
     elif path.suffix.lower() == ".csv":
-        jobs = _named([_job(path, *row, options) for row in _csv_rows(path)])
+        jobs = _named([_job(path, *row) for row in _csv_rows(path, options)])
     elif path.suffix.lower() in (".jsonl", ".ndjson"):
-        jobs = _named([_job(path, *row, options) for row in _json_rows(path)])
+        jobs = _named([_job(path, *row) for row in _json_rows(path, options)])
     else:
         raise InputError(
             f"{path}: {'no list of jobs' if path.exists() else 'not found'}",
@@ -178,7 +178,7 @@ def _text(path: Path) -> str:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _csv_rows(path: Path, options: Collection[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the rows of a CSV file, each with where it is.
 
     Cells are parted by commas, or by what the first line has in their place: spreadsheets in
@@ -197,7 +197,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             if not any(cells):  # Spreadsheets end with rows of empty cells.
                 continue
             if not columns:
-                columns = [cell.lower() for cell in cells]
+                columns = [_column(cell.lower()) for cell in cells]
                 twice = [name for name, count in Counter(columns).items() if name and count > 1]
                 if _VIDEO not in columns:
                     raise InputError(
@@ -208,12 +208,19 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                     raise InputError(
                         f"{where}: there are two columns {twice[0]}", hint="remove or rename one"
                     )
+                _check_columns(where, filter(None, columns), options)
                 continue
             if any(cells[len(columns) :]):
                 raise InputError(
                     f"{where}, cell {len(columns) + 1}: has more cells than columns",
                     hint=f'a cell with "{parted}" in it is put in quotes: "1{parted}2"',
                 )
+            for number, (name, cell) in enumerate(zip(columns, cells, strict=False), 1):
+                if cell and not name:
+                    raise InputError(
+                        f"{where}, cell {number}: its column has no name",
+                        hint="name it in the first line, or empty the cell",
+                    )
             yield where, {n: c for n, c in zip(columns, cells, strict=False) if c}
     except csv.Error as error:
         raise InputError(
@@ -222,7 +229,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         ) from error
 
 
-def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _json_rows(path: Path, options: Collection[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the rows of a JSON Lines file, each with where it is."""
     for number, line in enumerate(_text(path).split("\n"), 1):
         if not line.strip():
@@ -236,18 +243,31 @@ def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             raise InputError(f"{where}, column {column}: not JSON ({error})", hint=hint) from error
         if not isinstance(row, dict):
             raise InputError(f"{where}: is no JSON object", hint=hint)
-        yield where, {k: v for k, v in row.items() if v is not None}
+        given = {_column(k): v for k, v in row.items() if v is not None}
+        _check_columns(where, given, options)
+        yield where, given
 
 
-def _job(path: Path, where: str, row: dict[str, Any], options: Collection[str]) -> Job:
-    row = {str(name).strip().replace("-", "_"): value for name, value in row.items()}
-    for name in row:
+def _column(name: str) -> str:
+    return name.strip().replace("-", "_")
+
+
+def _check_columns(where: str, names: Iterable[str], options: Collection[str]) -> None:
+    """Refuse columns that nothing reads; ``where`` they are named.
+
+    Raises:
+        ConfigError: Naming the first.
+    """
+    for name in names:
         if name not in COLUMNS and name not in options:
             raise ConfigError(
                 f"{where}: there is no column {name!r}",
                 hint=f"columns are {', '.join(COLUMNS)}, and of the options of pcvos segment "
                 f"{', '.join(sorted(options))}",
             )
+
+
+def _job(path: Path, where: str, row: dict[str, Any]) -> Job:
     if _VIDEO not in row:
         raise InputError(
             f"{where} names no {_VIDEO}", hint=f"its column is called {_VIDEO}, and has a file"

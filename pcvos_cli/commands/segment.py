@@ -290,13 +290,23 @@ def summarise(report: "SegmentReport") -> list[str]:
     ]
 
 
+def _stated(references: dict[int, tuple[int, ...]]) -> list[str]:
+    """Return the objects of the reference frames, those of frames in a row together."""
+    rows: dict[tuple[object, int], list[int]] = {}
+    for place, (frame, ids) in enumerate(sorted(references.items())):
+        rows.setdefault((ids, frame - place), []).append(frame)
+    return [
+        f"frame{'' if len(row) == 1 else 's'} {'-'.join(map(str, sorted({row[0], row[-1]})))}: "
+        f"{','.join(map(str, references[row[0]]))}"
+        for row in rows.values()
+    ]
+
+
 def describe(plan: "RunPlan") -> list[str]:
     """Return what a run will do, line by line."""
     unknown = "unknown"
     (height, width), (rows, columns) = plan.source_size, plan.working_size
-    references = ", ".join(
-        f"frame {frame}: {','.join(map(str, ids))}" for frame, ids in plan.references.items()
-    )
+    references = ", ".join(_stated(plan.references))
     memory = unknown
     if plan.expected_memory_mb is not None:
         memory = f"{plan.expected_memory_frames} frames, about {plan.expected_memory_mb:.0f} MB"

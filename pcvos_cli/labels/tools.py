@@ -224,10 +224,9 @@ def read_labelme(documents: Mapping[Path, dict[str, Any]]) -> Annotations:
             name = file.stem
             frames[name] = []
             for shape in document["shapes"]:
-                group = shape.get("group_id")
-                label = str(shape["label"])
+                group, label = shape.get("group_id"), _labelme_label(shape)
                 shapes.append((name, label if group is None else f"{label} {group}", shape))
-        groups = {(shape.get("group_id"), str(shape["label"])) for _, _, shape in shapes}
+        groups = {(shape.get("group_id"), _labelme_label(shape)) for _, _, shape in shapes}
         if all(_whole(g) for g, _ in groups) and len({g for g, _ in groups}) == len(groups):
             shapes = [(name, shape["group_id"], shape) for name, _, shape in shapes]
         ids = _Ids([key for _, key, _ in shapes])
@@ -238,13 +237,19 @@ def read_labelme(documents: Mapping[Path, dict[str, Any]]) -> Annotations:
                 notes += _left_out(str(shape.get("shape_type")), notes)
                 continue
             frames[name].append((ids[key], drawn))
-            if _whole(str(shape["label"])) is None and shape["label"] != GENERAL:
-                categories.setdefault(ids[key], str(shape["label"]))
+            if _whole(label := _labelme_label(shape)) is None and label != GENERAL:
+                categories.setdefault(ids[key], label)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not in the form of labelme ({error})") from error
     return Annotations(
         "labelme", size, frames, categories=categories, notes=notes + ids.notes("labels")
     )
+
+
+def _labelme_label(shape: Mapping[str, Any]) -> str:
+    """Return a shape's label; one that tools leave empty (``null``) is that of any object."""
+    label = shape["label"]
+    return GENERAL if label is None or label == "" else str(label)
 
 
 def _left_out(kind: str, notes: Sequence[str]) -> list[str]:

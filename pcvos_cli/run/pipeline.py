@@ -20,6 +20,7 @@ import torch
 
 from model.errors import InputError, MaskError, OutputError
 from model.inference.clips import iter_clips
+from model.ops.frames import larger_size
 from model.ops.timing import StageClock
 from pcvos_cli.masks.formats import FORMATS
 from pcvos_cli.masks.journal import LabelJournal
@@ -36,7 +37,7 @@ from pcvos_cli.run.frames import (
 )
 from pcvos_cli.run.identity import identity_digest
 from pcvos_cli.run.output_folder import PLACES, REPORT, RLE, OutputFolder, check_refusal
-from pcvos_cli.run.plan import Job, RunPlan, prepare
+from pcvos_cli.run.plan import Job, RunPlan, end_beyond, prepare
 from pcvos_cli.run.references import mask_files
 from pcvos_cli.run.report import Done, SegmentReport, make_report
 from pcvos_cli.run.resume import SavedRun
@@ -281,6 +282,12 @@ def _segment(source: FrameSource, job: Job, saved: SavedRun, on_frames: OnFrames
     clock.seconds["total"] = time.perf_counter() - began
     notes = [note for note in source.notes if note not in plan.notes]
     notes += _lost_objects(job, journal, done.frames)
+    end = plan.start + done.frames
+    notes += [
+        end_beyond(*pair, f"frame {end - 1}")
+        for pair in job.ends
+        if pair[1] >= end and pair[1] in job.frames
+    ]
     notes += [note for w in writers.values() if isinstance(w, VideoWriter) for note in w.notes]
     return make_report(job, done, clock.seconds, segmenter.memory.frames, notes)
 
@@ -299,7 +306,8 @@ def _lost_objects(job: Job, journal: LabelJournal, frames: int) -> list[str]:
         i: [f for f, ids in plan.references.items() if i in ids and (i, f) not in absent]
         for i in lost
     }
-    return notes_on_lost(given, journal.frames_with, plan.working_size, plan.source_size)
+    largest = larger_size(plan.source_size, plan.working_size, job.model.config.short_edge)
+    return notes_on_lost(given, journal.frames_with, largest)
 
 
 def _open_writers(job: Job, info: VideoInfo) -> dict[str, MaskWriter]:

@@ -11,7 +11,7 @@ from model.build import MASK_BLOCK, fold_batch_norms
 from model.checkpoint import model_from
 from model.config import STRIDE, PCVOSConfig
 from model.errors import ConfigError, MaskError, OutputError
-from model.ops.frames import working_size
+from model.ops.frames import larger_size, working_size
 from model.pcvos import PCVOS
 from model.types import ReferenceMask
 from pcvos_cli.masks.palette import MAX_PALETTE_ID
@@ -187,7 +187,8 @@ def prepare(
         notes=(
             *source.notes,
             *(f"{mask.path}: {note}" for mask in given for note in mask.notes),
-            *_notes_on_small(shown, size, (info.height, info.width)),
+            *_notes_on_small(shown, size, (info.height, info.width), config.short_edge),
+            *_notes_on_ends(ends, frames),
             *engine.notes,
         ),
     )
@@ -266,13 +267,26 @@ def _background_file(settings: SegmentSettings) -> tuple[Path, ...]:
 
 
 def _notes_on_small(
-    references: dict[int, ReferenceMask], size: tuple[int, int], source_size: tuple[int, int]
+    references: dict[int, ReferenceMask],
+    size: tuple[int, int],
+    source_size: tuple[int, int],
+    meant: int,
 ) -> list[str]:
-    if min(size) >= min(source_size):
+    largest = larger_size(source_size, size, meant)
+    if largest is None:
         return []  # No --size would help.
     from pcvos_cli.run.small_objects import notes_on_small
 
-    return notes_on_small(references, size, source_size)
+    return notes_on_small(references, size, source_size, largest)
+
+
+def _notes_on_ends(ends: Iterable[tuple[int, int]], frames: FrameRange) -> list[str]:
+    return [end_beyond(*end, f"frame {frames.last}") for end in ends if end[1] not in frames]
+
+
+def end_beyond(object_id: int, frame: int, last: str) -> str:
+    """Return a note on an object that ends where the run has no frame."""
+    return f"--end-object {object_id}@{frame} does nothing: the run ends with {last}"
 
 
 def _check_palette(masks: Iterable[LoadedMask]) -> None:

@@ -18,7 +18,7 @@ CROP = (
 
 
 def notes_on_small(
-    references: Mapping[int, ReferenceMask], working_size: Size, source_size: Size
+    references: Mapping[int, ReferenceMask], working_size: Size, source_size: Size, largest: str
 ) -> list[str]:
     """Return a note for each object that has fewer pixels than a cell, and what would help.
 
@@ -26,8 +26,9 @@ def notes_on_small(
         references: At the working size, by frame index.
         working_size: ``(height, width)``.
         source_size: Of the video.
+        largest: As ``larger_size`` returns it.
     """
-    cell, short, longest = STRIDE**2, min(working_size), min(source_size)
+    cell, short = STRIDE**2, min(working_size)
     notes, told = [], set()
     for frame, reference in sorted(references.items()):
         areas = np.bincount(
@@ -35,11 +36,11 @@ def notes_on_small(
         )
         for object_id in reference.object_ids:
             area = int(areas[object_id])
-            if area >= cell or object_id in told or short >= longest:
+            if area >= cell or object_id in told:
                 continue
             told.add(object_id)
             wanted = -(-short * (cell / max(area, 1)) ** 0.5 // STRIDE) * STRIDE
-            size = "native" if wanted >= longest else f"{wanted:.0f}"
+            size = largest if wanted >= min(source_size) else f"{wanted:.0f}"
             notes.append(
                 f"object {object_id} has {area} pixels on frame {frame} at {working_size[1]}x"
                 f"{working_size[0]}, less than a cell of the network ({STRIDE}x{STRIDE}), and may "
@@ -51,19 +52,16 @@ def notes_on_small(
 def notes_on_lost(
     given: Mapping[int, Sequence[int]],
     frames_with: Mapping[int, int],
-    working_size: Size,
-    source_size: Size,
+    largest: str | None,
 ) -> list[str]:
     """Return a note for each object that is on no frame but those of its masks.
 
     Args:
         given: Frames of the masks that list an object, by its id.
         frames_with: Number of frames that each object is on.
-        working_size: ``(height, width)``.
-        source_size: Of the video.
+        largest: As ``larger_size`` returns it.
     """
-    larger = min(working_size) < min(source_size)
-    advice = "try a larger --size" if larger else CROP
+    advice = {None: CROP, "auto": "try --size auto"}.get(largest, "try a larger --size")
     return [
         f"object {object_id} is on no frame besides its mask's ({', '.join(map(str, frames))}): if "
         f"it is still there, it is too small or too faint; {advice}"

@@ -1,6 +1,7 @@
 """``--end-object``: an object is absent from a frame on; ``--absent``: on a frame."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from model.config import InferenceConfig
 from pcvos_cli.run.pipeline import segment_video
 from pcvos_cli.run.settings import SegmentSettings
 from tests.support.cli import pcvos, read_labels, square, write_mask
-from tests.support.videos import pictures, write_video
+from tests.support.videos import fed, pictures, write_video
 
 FRAMES = 12
 
@@ -153,3 +154,31 @@ def test_what_size_takes_is_named(tmp_path: Path) -> None:
     result = pcvos("segment", video, "--mask", mask, "--size", "foo", "-o", tmp_path / "out")
     assert result.exit_code == 2
     assert "'auto' or 'native'" in result.stderr
+
+
+def test_an_end_behind_the_last_frame_is_told(lite_weights: Path, tmp_path: Path) -> None:
+    """Whether the run ends early, or only decoding shows where the video does."""
+    video = write_video(tmp_path / "v.mkv", pictures(FRAMES))
+    mask = write_mask(tmp_path / "a.png")
+    options = ("-m", mask, "--weights", lite_weights, "--format", "rle", "--end-object", "1@9")
+    for name, more in (("dry", ("--dry-run",)), ("run", ("--json",))):
+        out = tmp_path / name
+        result = pcvos("segment", video, *options, "--end", "4", "-o", out, *more)
+        assert result.exit_code == 0, result.stderr
+        said = " ".join(result.stderr.split())
+        assert said.count("--end-object 1@9 does nothing: the run ends with frame 4") == 1
+    notes = json.loads((tmp_path / "run" / "run.json").read_text())["notes"]
+    assert len([note for note in notes if "does nothing" in note]) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.timeout(60)
+def test_an_end_behind_the_last_frame_of_a_pipe_is_told(lite_weights: Path, tmp_path: Path) -> None:
+    video = write_video(tmp_path / "v.mkv", pictures(4))
+    result = pcvos(
+        "segment", fed(tmp_path / "fifo", video.read_bytes()), "-m", write_mask(tmp_path / "a.png"),
+        "--weights", lite_weights, "--format", "rle", "--end-object", "1@9", "-o", tmp_path / "out",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    said = " ".join(result.stderr.split())
+    assert "--end-object 1@9 does nothing: the run ends with frame 3" in said

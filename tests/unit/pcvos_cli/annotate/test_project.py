@@ -114,6 +114,10 @@ def test_an_unknown_object_is_refused(project: Project) -> None:
         ({"name": " "}, "1 to 80 characters"),
         ({"name": "x" * 81}, "1 to 80 characters"),
         ({"ends": [-1]}, "no frames"),
+        ({"ends": ["3"]}, "ends"),
+        ({"ends": 3}, "ends"),
+        ({"name": 3}, "name 3 is no str"),
+        ({"shown": "no"}, "shown 'no' is no bool"),
         ({"id": 5}, "keeps its id"),
         ({"size": 5}, "settings"),
     ],
@@ -128,7 +132,23 @@ def test_what_an_object_cannot_be_is_refused(
 
 
 @pytest.mark.parametrize(
-    "values", [{"interval": 0}, {"size": 3}, {"model": "gpt"}, {"formats": []}, {"formats": ["x"]}]
+    "values",
+    [
+        {"interval": 0},
+        {"interval": True},
+        {"interval": None},
+        {"backward": 1},
+        {"size": 3},
+        {"size": "huge"},
+        {"size": True},
+        {"size": [480]},
+        {"model": "gpt"},
+        {"formats": []},
+        {"formats": ["x"]},
+        {"formats": "png"},
+        {"formats": [1]},
+        {"unknown": 1},
+    ],
 )
 def test_settings_are_those_of_the_command(values: dict[str, object], project: Project) -> None:
     before = project.choices

@@ -124,7 +124,15 @@ def test_one_output_in_two_ways_to_write_it_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "error", "words"),
     [
-        ("a.csv", "video,masks\na.mp4,a.png\n", ConfigError, "line 2: there is no column 'masks'"),
+        ("a.csv", "video,masks\na.mp4,a.png\n", ConfigError, "line 1: there is no column 'masks'"),
+        ("a.csv", "\nvideo,frmaes\na.mp4,\n", ConfigError, "line 2: there is no column 'frmaes'"),
+        ("a.csv", "video,mask,,\na,b,,c\n", InputError, "line 2, cell 4: its column has no name"),
+        (
+            "a.jsonl",
+            '{"video": "a"}\n{"vdeo": 1}',
+            ConfigError,
+            "line 2: there is no column 'vdeo'",
+        ),
         ("a.csv", "mask\na.png\n", InputError, "line 1: there is no column video"),
         ("a.csv", "a.mp4,a.png\n", InputError, "line 1: there is no column video"),
         ("a.csv", "video,mask\n,a.png\n", InputError, "line 2 names no video"),

@@ -118,6 +118,16 @@ def test_labelme_shapes(tmp_path: Path, video: FrameSource) -> None:
         assert any("have no area" in note for note in mask.notes)
 
 
+@pytest.mark.parametrize("label", [None, ""])
+def test_an_empty_label_is_that_of_any_object(
+    label: str | None, tmp_path: Path, video: FrameSource
+) -> None:
+    drawn = shape("", "rectangle", [[10, 8], [30, 20]]) | {"label": label}
+    (mask,) = load_references([str(dump(tmp_path / "l" / "00000.json", labelme(drawn)))], video)
+    assert (mask.object_ids, mask.categories) == ((1,), {})
+    assert not any("None" in note for note in mask.notes)
+
+
 def test_labelme_groups_are_objects_over_frames(tmp_path: Path, video: FrameSource) -> None:
     a, b = ([[x, 8], [x + 10, 20]] for x in (5, 40))
     dump(tmp_path / "l" / "00000.json", labelme(shape("cat", "rectangle", a)))
