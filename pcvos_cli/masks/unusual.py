@@ -1,6 +1,6 @@
 """Reference masks that are neither plain nor of the frame's size.
 
-Other palettes, colours, cut-outs, deep grey, JPEG; and masks that have to be resized.
+Other palettes, colours, cut-outs, deep grey, lossy formats; and masks that have to be resized.
 """
 
 from pathlib import Path
@@ -45,7 +45,9 @@ def read_unusual(
         MaskError: Its values cannot be ids.
     """
     if lossy:
-        return _from_jpeg(path, image, notes)
+        return _from_lossy(path, image, notes, "JPEG")
+    if _is_lossy_webp(path) and image.getextrema()[3:] in ((), ((255, 255),)):  # Else a cut-out.
+        return _from_lossy(path, image, notes, "WebP")
     if image.mode in {"P", "PA"}:
         return _from_indices(path, image, colours, notes)
     if image.mode.startswith("I") or image.mode == "F":
@@ -182,19 +184,30 @@ def _from_deep_grey(path: Path, values: NDArray[np.generic], notes: list[str]) -
     return reference.apply_void(labels, notes)
 
 
-def _from_jpeg(path: Path, image: Image.Image, notes: list[str]) -> NDArray[np.int32]:
-    """Read a JPEG: black and white with noise becomes id 1, anything else is refused."""
-    hint = "save masks as PNG: JPEG changes values and blurs edges"
+def _is_lossy_webp(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(12)
+        while head[:4] == b"RIFF" and head[8:] == b"WEBP" and len(chunk := file.read(8)) == 8:
+            if chunk[:4] == b"VP8 ":  # Of a lossless one, VP8L.
+                return True
+            length = int.from_bytes(chunk[4:], "little")
+            file.seek(length + length % 2, 1)
+    return False
+
+
+def _from_lossy(path: Path, image: Image.Image, notes: list[str], kind: str) -> NDArray[np.int32]:
+    """Read a JPEG or the like: black and white with noise becomes id 1, others are refused."""
+    hint = f"save masks as PNG: {kind} changes values and blurs edges"
     rgb = np.asarray(image.convert("RGB")).astype(np.int16)
     grey = np.asarray(image.convert("L"))
     if np.ptp(rgb, axis=2).max() > 32:
-        raise MaskError(f"{path}: a colour JPEG cannot be a mask", hint=hint)
+        raise MaskError(f"{path}: a colour {kind} cannot be a mask", hint=hint)
     between = ((grey >= 48) & (grey < 208)).astype(np.uint8)
     # Noise and blur make thin lines of medium grey; an area of it is another value.
     if cv2.erode(between, np.ones((5, 5), np.uint8), borderValue=0).any():
         count = np.unique(grey).size
-        raise MaskError(f"{path}: a JPEG with {count} grey values, not two", hint=hint)
-    notes.append("JPEG: values of 128 and above are object 1")
+        raise MaskError(f"{path}: a {kind} with {count} grey values, not two", hint=hint)
+    notes.append(f"{kind}: values of 128 and above are object 1")
     return (grey >= 128).astype(np.int32)
 
 

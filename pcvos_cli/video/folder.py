@@ -18,7 +18,10 @@ from pcvos_cli.video.source import Frame, FrameSource, VideoInfo
 if TYPE_CHECKING:
     from pcvos_cli.video.intensity import Intensity
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+    | {".jp2", ".j2k", ".tga", ".ppm", ".pgm"}
+)
 """Files of a folder that are frames; upper case counts too, hidden files never."""
 
 
@@ -179,7 +182,9 @@ def _frame_files(path: Path, exclude: Collection[Path]) -> list[Path]:
         masks = {file.resolve() for file in exclude}
         files = [file for file in files if file.resolve() not in masks]
     if not files:
-        raise InputError(f"{path}: the folder holds no images", hint=_instead(path))
+        from pcvos_cli.video.refusals import no_images
+
+        raise no_images(path)
     stems: dict[str, Path] = {}
     for file in files:
         if file.stem in stems:
@@ -189,17 +194,6 @@ def _frame_files(path: Path, exclude: Collection[Path]) -> list[Path]:
             )
         stems[file.stem] = file
     return files
-
-
-def _instead(path: Path) -> str:
-    """Say what to give in place of a folder without images."""
-    if (path / "run.json").is_file():
-        return "it holds the results of a run: give the video that they are of"
-    inside = (place for place in sorted(path.iterdir()) if place.is_dir())
-    found = next((place for place in inside if image_files(place)), None)
-    if found is not None:
-        return f"give a folder inside that has some, such as {found}"
-    return f"images end in {', '.join(sorted(IMAGE_SUFFIXES))}"
 
 
 def _odd_ones(files: list[Path], stacks: list[Path]) -> list[str]:

@@ -1,11 +1,19 @@
-"""Inputs that are neither a file nor a folder, or a file of another kind: what to do instead."""
+"""Inputs that are neither a file nor a folder of images: what to do instead."""
 
 import re
+import shlex
 from pathlib import Path
 
 from model.errors import InputError
+from pcvos_cli.video.folder import IMAGE_SUFFIXES, image_files, natural_key
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/+", re.IGNORECASE)
+_FOR_FFMPEG = {
+    ".exr": "-apply_trc iec61966_2_1 ",
+    ".dpx": "", ".cin": "", ".pfm": "", ".sgi": "",
+}  # fmt: skip
+"""Images that FFmpeg converts, and the options that it needs: EXR holds linear light."""
+
 _PATTERN = re.compile(r"%0?\d*d|[*?]")
 
 
@@ -35,3 +43,37 @@ def no_file(path: Path) -> InputError:
             hint="give a file, or send a video through a pipe: ... | pcvos segment - ...",
         )
     return InputError(f"{path}: is neither a file nor a folder", hint="check the path")
+
+
+def no_images(folder: Path) -> InputError:
+    """Return the error for a folder without images."""
+    files = [f for f in sorted(folder.iterdir(), key=natural_key) if not f.name.startswith(".")]
+    inside = next((place for place in files if place.is_dir() and image_files(place)), None)
+    film = next((file for file in files if file.suffix.lower() in _FOR_FFMPEG), None)
+    if (folder / "run.json").is_file():
+        hint = "it holds the results of a run: give the video that they are of"
+    elif film is not None:
+        return InputError(
+            f"{folder}: holds {film.suffix[1:].upper()} images, which pcvos does not read",
+            hint=f"convert them, and give the folder frames: {_conversion(film)}",
+        )
+    elif inside is not None:
+        hint = f"give a folder inside that has some, such as {inside}"
+    else:
+        hint = f"images end in {', '.join(sorted(IMAGE_SUFFIXES))}"
+    return InputError(f"{folder}: the folder holds no images", hint=hint)
+
+
+def _conversion(first: Path) -> str:
+    """Return the command that converts a numbered sequence, which keeps its numbers, to PNG."""
+    name, start = first.stem.replace("%", "%%"), ""
+    numbers = list(re.finditer(r"[0-9]+", name))
+    if numbers:
+        begin, end = numbers[-1].span()
+        start = f"-start_number {int(name[begin:end])} "
+        name = f"{name[:begin]}%0{end - begin}d{name[end:]}"
+    folder = str(first.parent).replace("%", "%%")
+    given = shlex.quote(str(Path(folder, f"{name}{first.suffix}")))
+    options = _FOR_FFMPEG[first.suffix.lower()]
+    made = shlex.quote(f"frames/{name}.png")
+    return f"mkdir frames && ffmpeg {options}{start}-i {given} {start}{made}"

@@ -222,19 +222,44 @@ def test_anti_aliased_colour_is_refused(tmp_path: Path) -> None:
         read(save(tmp_path / "m.png", rgb))
 
 
+LOSSY = [("jpg", "JPEG"), ("webp", "WebP")]
+
+
 @pytest.mark.parametrize("quality", [50, 75, 95])
-def test_black_and_white_jpeg_is_thresholded(tmp_path: Path, quality: int) -> None:
+@pytest.mark.parametrize(("suffix", "kind"), LOSSY)
+def test_black_and_white_of_a_lossy_format_is_thresholded(
+    tmp_path: Path, quality: int, suffix: str, kind: str
+) -> None:
     labels = blobs(1, 1, 0, 1)
-    path = save(tmp_path / "m.jpg", (labels * 255).astype(np.uint8), quality=quality)
+    path = save(tmp_path / f"m.{suffix}", (labels * 255).astype(np.uint8), quality=quality)
     assert len(np.unique(np.asarray(Image.open(path)))) > 2
     mask = read(path)
     assert np.array_equal(mask.labels, labels)
-    assert mask.notes == ["JPEG: values of 128 and above are object 1"]
+    assert mask.notes == [f"{kind}: values of 128 and above are object 1"]
 
 
-def test_many_valued_jpeg_is_refused(tmp_path: Path) -> None:
-    path = save(tmp_path / "m.jpg", blobs(80, 160, 240).astype(np.uint8))
-    with pytest.raises(MaskError, match=r"JPEG with \d+ grey values, not two") as caught:
+def test_lossy_webp_with_metadata_or_alpha(tmp_path: Path) -> None:
+    """Both move the picture behind other chunks; a lossless one keeps its ids."""
+    labels = blobs(1, 1, 0, 1)
+    grey = (labels * 255).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x010E] = "a mask"
+    assert np.array_equal(read(save(tmp_path / "e.webp", grey, exif=exif)).labels, labels)
+    picture = np.random.default_rng(0).integers(0, 256, SIZE, np.uint8)
+    cutout = np.dstack([picture, picture // 2, picture // 3, grey])
+    mask = read(save(tmp_path / "c.webp", cutout))
+    assert np.array_equal(mask.labels, labels)
+    assert mask.notes == ["a cut-out: what is not transparent is object 1"]
+    ids = blobs(1, 2, 0, 7)
+    assert np.array_equal(
+        read(save(tmp_path / "l.webp", ids.astype(np.uint8), lossless=True)).labels, ids
+    )
+
+
+@pytest.mark.parametrize(("suffix", "kind"), LOSSY)
+def test_many_values_of_a_lossy_format_are_refused(tmp_path: Path, suffix: str, kind: str) -> None:
+    path = save(tmp_path / f"m.{suffix}", blobs(80, 160, 240).astype(np.uint8))
+    with pytest.raises(MaskError, match=rf"{kind} with \d+ grey values, not two") as caught:
         read(path)
     assert "PNG" in (caught.value.hint or "")
 

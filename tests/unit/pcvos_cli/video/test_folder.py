@@ -187,3 +187,53 @@ def test_jumps_in_the_numbers_are_told(
         told = [note for note in source.notes if "jump" in note]
     assert bool(told) == (after is not None)
     assert after is None or f"first after shot2_{int(after):04}.png" in told[0]
+
+
+@pytest.mark.parametrize("suffix", ["tga", "jp2", "j2k", "ppm", "TIF"])
+def test_images_of_film_and_science(suffix: str, tmp_path: Path) -> None:
+    options = {"irreversible": False} if suffix.startswith("j") else {}
+    picture = np.random.default_rng(1).integers(0, 256, (6, 8, 3), np.uint8)
+    for number in (1, 2):
+        Image.fromarray(picture + np.uint8(number)).save(
+            tmp_path / f"s.{number}.{suffix}", **options
+        )
+    with open_source(tmp_path) as source:
+        frames = list(source)
+    assert [f.name for f in frames] == ["s.1", "s.2"]
+    assert np.array_equal(frames[1].rgb, picture + np.uint8(2))
+
+
+@pytest.mark.parametrize("suffix", ["jp2", "pgm"])
+def test_grey_of_16_bits_gets_one_scale(suffix: str, tmp_path: Path) -> None:
+    values = np.repeat(np.linspace(0, 4000, 8).astype(np.uint16)[None], 6, axis=0)
+    for number in (1, 2):
+        Image.fromarray(values // number).save(tmp_path / f"{number}.{suffix}")
+    with open_source(tmp_path) as source:
+        assert source.info.value_range == (0, 4000)
+        first, second = source
+    assert first.rgb[0, -1, 0] == 255
+    assert abs(int(second.rgb[0, -1, 0]) - 128) <= 1
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (
+            ["my shot.1002.exr", "my shot.1001.exr"],
+            "ffmpeg -apply_trc iec61966_2_1 -start_number 1001 -i '{}/my shot.%04d.exr' "
+            "-start_number 1001 'frames/my shot.%04d.png'",
+        ),
+        (["v2_007.DPX", "._v2.dpx"], "ffmpeg -start_number 7 -i {}/v2_%03d.DPX -start_number 7 fr"),
+        (["90%.dpx"], "-i {}/%02d%%.dpx"),
+        (["still.exr"], "ffmpeg -apply_trc iec61966_2_1 -i {}/still.exr frames/still.png"),
+    ],
+)
+def test_images_that_ffmpeg_must_convert_are_given_the_command(
+    names: list[str], words: str, tmp_path: Path
+) -> None:
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(InputError, match="images, which pcvos does not read") as told:
+        open_source(tmp_path)
+    assert told.value.hint is not None
+    assert words.format(tmp_path) in told.value.hint
