@@ -187,10 +187,20 @@ class Project:
 
     @property
     def settings(self) -> SegmentSettings:
-        """All that ``segment_video`` needs to know beside the references."""
-        listed = {i for ids in self.references.values() for i in ids}
-        ends = ((item.id, end + 1) for item in self._saved.objects for end in item.ends)
-        return self.choices.for_segment(tuple(sorted(e for e in ends if e[0] in listed)))
+        """All that ``segment_video`` needs to know beside the references.
+
+        An end is left out where it says nothing: on the last frame, and before the object enters.
+        """
+        enters: dict[int, int] = {}
+        for frame, ids in sorted(self.references.items()):
+            enters = dict.fromkeys(ids, frame) | enters
+        ends = (
+            (item.id, end + 1)
+            for item in self._saved.objects
+            for end in item.ends
+            if enters.get(item.id, end + 1) <= end < self.frames.count - 1
+        )
+        return self.choices.for_segment(tuple(sorted(ends)))
 
     def choose(self, **values: Any) -> None:
         """Change settings.

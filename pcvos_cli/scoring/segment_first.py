@@ -200,7 +200,8 @@ def _claim(
     folders = [
         p for p in output.iterdir() if p.is_dir() and p.name != WORK and not p.name.startswith(".")
     ]
-    if folders and not makes_the_same(read_making(output), made_by):
+    before = read_making(output)
+    if folders and not makes_the_same(before, made_by):
         if not path.is_file():
             raise OutputError(
                 f"{output}: holds folders that pcvos evaluate did not make",
@@ -208,13 +209,23 @@ def _claim(
             )
         if not overwrite:
             raise OutputError(
-                f"{output}: holds masks that were made with other settings",
+                f"{output}: holds masks that were made with other settings"
+                + _difference(before, made_by),
                 hint="choose another folder with --output, or pass --overwrite",
             )
         for sequence in dataset.sequences:
             if (output / sequence.name).is_dir():
                 shutil.rmtree(output / sequence.name)
     write_text(path, json.dumps(made_by, indent=2, sort_keys=True) + "\n")
+
+
+def _difference(before: Any, now: dict[str, Any]) -> str:
+    if not isinstance(before, dict):
+        return ""
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    return ": " + ", ".join(
+        f"{name} was {before.get(name)}, now {now.get(name)}" for name in names[:3]
+    )
 
 
 def read_making(folder: Path) -> Any:

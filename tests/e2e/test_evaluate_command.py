@@ -321,7 +321,7 @@ def test_without_predictions_the_data_set_is_segmented_first(
 
     refused = pcvos("evaluate", *run, "--interval", "3")
     assert refused.exit_code == 6
-    assert "other settings" in refused.stderr
+    assert "other settings: interval was 2, now 3" in " ".join(refused.stderr.split())
     assert scores(*run, "--interval", "3", "--overwrite")["protocol"]["made_by"].count("interval 3")
 
 

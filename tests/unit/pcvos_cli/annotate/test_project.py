@@ -81,6 +81,28 @@ def test_an_object_that_is_erased_has_ended_until_it_is_drawn_again(project: Pro
     assert project.objects[1].ends == ()
 
 
+def test_ends_that_say_nothing_are_no_options(project: Project) -> None:
+    """``pcvos segment`` refuses them, and would end every propagation and export."""
+    project.add_object(), project.add_object()
+    project.correct(2, labels_of(1))
+    last = project.frames.count - 1
+    project.change_object(1, ends=[0, 1, 2, last - 1, last])
+    project.change_object(2, ends=[5])
+    assert project.settings.end_objects == ((1, 3), (1, last))
+
+
+def test_a_file_of_before_a_setting_was_known_has_its_default(open_project: Open) -> None:
+    project = open_project()
+    project.add_object()
+    project.choose(interval=5, size=240)
+    file = project.folder / "annotation.json"
+    saved = json.loads(file.read_text())
+    del saved["settings"]["size"]
+    file.write_text(json.dumps(saved))
+    again = open_project()
+    assert (again.choices.interval, again.choices.size) == (5, "auto")
+
+
 def test_a_deleted_object_is_gone_everywhere_and_its_id_is_not_used_again(
     open_project: Open,
 ) -> None:
