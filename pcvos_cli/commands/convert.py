@@ -20,7 +20,7 @@ def convert(
             metavar="RESULT",
             help="A folder of `pcvos segment`, of mask PNGs (palette, grey, MOTS), of <id>/ "
             "folders of binary PNGs, JSON of YouTube-VIS, COCO or labelme, XML of CVAT for video, "
-            "or .npy or .npz of ids.",
+            "or .npy, .npz or a TIFF of ids.",
         ),
     ],
     target: Annotated[

@@ -149,7 +149,7 @@ def _frame(source: FrameSource, name: str | None) -> Frame:
             hint="give an index (the first frame is 0) or an image's name without its ending",
         )
     if info.frame_count is not None and wanted >= info.frame_count:
-        raise _beyond(info.path, wanted, info.frame_count)
+        raise _beyond(info.path, wanted, info.frame_count, source.frame_numbered(str(wanted)))
     found = next(source.frames_from(wanted), None)
     if found is not None:
         return found
@@ -159,8 +159,10 @@ def _frame(source: FrameSource, name: str | None) -> Frame:
     raise _beyond(info.path, wanted, count)
 
 
-def _beyond(path: Path, wanted: int, count: int) -> MaskError:
+def _beyond(path: Path, wanted: int, count: int, named: str | None = None) -> MaskError:
     return MaskError(
         f"{path}: frame {wanted} lies beyond the end: it has {count} frames (0 to {count - 1})",
-        hint="frames count from 0; check the number",
+        hint="frames count from 0; check the number"
+        if named is None
+        else f"the image of that number is called {named}",
     )

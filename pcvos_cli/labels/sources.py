@@ -35,7 +35,7 @@ MOTS_IGNORE = 10_000
 _HINT = (
     "give a folder of `pcvos segment`, a folder of mask PNGs (palette, grey or MOTS), a folder "
     "with one folder of binary PNGs an object, JSON of YouTube-VIS, COCO or labelme, XML of CVAT "
-    "for video, or .npy or .npz with ids"
+    "for video, or .npy, .npz or a TIFF stack with ids"
 )
 
 
@@ -80,7 +80,7 @@ def open_labels(path: Path) -> LabelSequence:
         path: A result folder of ``pcvos segment``; a folder of PNGs with object ids
             (palette, grey, 16-bit, MOTS); a folder of ``<id>/`` folders of binary PNGs, as of
             SA-V; a YouTube-VIS JSON of one video; a COCO or labelme JSON, or a folder of them;
-            the XML of CVAT for video; or ``.npy`` or ``.npz`` with maps of ids.
+            the XML of CVAT for video; or ``.npy``, ``.npz`` or a TIFF with maps of ids.
 
     Raises:
         InputError: It is missing, unreadable or none of these.
@@ -92,7 +92,7 @@ def open_labels(path: Path) -> LabelSequence:
                 return _from_json(path)
             case ".xml":
                 return _from_annotations(path, read_cvat(path))
-            case ".npy" | ".npz":
+            case ".npy" | ".npz" | ".tif" | ".tiff":
                 return _from_annotations(path, read_arrays(path))
         raise InputError(f"{path}: is a file of no known kind", hint=_HINT)
     if not path.is_dir():

@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from model.errors import InputError, MaskError
 from pcvos_cli.labels.youtube_vis import MAX_ID, decode_mask, frame_stem
+from pcvos_cli.masks.reference import anti_aliased, has_edge_values
 from pcvos_cli.masks.youtube_vis import GENERAL
 from pcvos_cli.video.folder import natural_key
 
@@ -388,7 +389,7 @@ def _rows_of(runs: Sequence[int], size: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def read_arrays(path: Path) -> Annotations:
-    """Read ``.npy`` or ``.npz``: maps of object ids ``(H, W)``, or of all frames ``(T, H, W)``.
+    """Read ``.npy``, ``.npz``, TIFF: maps of object ids ``(H, W)``, of all frames ``(T, H, W)``.
 
     The arrays of a ``.npz`` with several are frames, by their names.
 
@@ -396,13 +397,8 @@ def read_arrays(path: Path) -> Annotations:
         InputError: It cannot be read, or is of another shape or type.
         MaskError: Sizes differ, or values are no ids.
     """
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        arrays = {"": loaded} if isinstance(loaded, np.ndarray) else {k: loaded[k] for k in loaded}
-        if not isinstance(loaded, np.ndarray):
-            loaded.close()
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        raise InputError(f"{path}: not readable as NumPy's format ({error})") from error
+    is_tiff = path.suffix.lower() in {".tif", ".tiff"}
+    arrays = {"": _tiff_array(path)} if is_tiff else _numpy_arrays(path)
     maps: dict[str, NDArray[Any]] = {}
     numbered = len(arrays) == 1 and next(iter(arrays.values())).ndim == 3
     for name, array in arrays.items():
@@ -429,7 +425,36 @@ def read_arrays(path: Path) -> Annotations:
     notes = ["every value is 0 or 255: 255 is object 1"] if alone else []
     if len(maps) == 1 and not numbered:
         frames = {"": next(iter(frames.values()))}
-    return Annotations("numpy", size, frames, numbered=numbered, notes=notes)
+    return Annotations("array", size, frames, numbered=numbered, notes=notes)
+
+
+def _numpy_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"": loaded}
+        with loaded:
+            return {name: loaded[name] for name in loaded}
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise InputError(
+            f"{path}: not readable as NumPy's format ({error})",
+            hint="a pickle in it is never read: save the map of ids alone"
+            if "allow_pickle" in str(error)
+            else None,
+        ) from error
+
+
+def _tiff_array(path: Path) -> NDArray[Any]:
+    import tifffile
+
+    try:
+        array = np.squeeze(tifffile.imread(path))
+    except (OSError, ValueError, IndexError, KeyError, tifffile.TiffFileError) as error:
+        raise InputError(f"{path}: not a readable TIFF ({error})") from error
+    page = array if array.ndim == 2 else next((p for p in array if p.any()), array[0])
+    if page.dtype == np.uint8 and page.ndim == 2 and has_edge_values(page[..., None]):
+        raise anti_aliased(path, f"{np.unique(page).size} values")
+    return array
 
 
 def _integers(path: Path, array: NDArray[Any]) -> NDArray[Any]:

@@ -170,7 +170,9 @@ def no_image(path: Path, error: Exception) -> InputError:
     """Return the error for a mask that no reader knows."""
     return InputError(
         f"{path}: not a readable image ({error})",
-        hint="a mask is an image: a PNG whose pixel values are object ids, or 0 and 255",
+        hint="an archive: unpack it, and give what is inside"
+        if path.suffix.lower() == ".zip"
+        else "a mask is an image: a PNG whose pixel values are object ids, or 0 and 255",
     )
 
 

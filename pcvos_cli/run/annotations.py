@@ -146,7 +146,7 @@ def load_annotations(
         indices = [frame]
     elif labels.numbered:
         indices = [int(name) for name in names]
-    elif alone and labels.kind == "numpy":
+    elif alone and labels.kind == "array":
         indices = [first]
     else:
         try:

@@ -10,7 +10,7 @@ from model.errors import InputError, MaskError
 from pcvos_cli.masks.label_files import MOTS_BASE
 from pcvos_cli.masks.reference import ColourMap, LoadedMask, read_reference
 from pcvos_cli.video.folder import image_files
-from pcvos_cli.video.source import FrameSource
+from pcvos_cli.video.source import FrameSource, is_tiff
 
 _FILE = "a mask is a file: download it, or write it to one, and give that"
 
@@ -46,7 +46,9 @@ def load_references(
 
             if frame is None and not Path(value).exists():
                 name = value.removesuffix(f"={path}")
-                raise MaskError(f"--mask {value}: {no_frame(name, source)}", hint=naming(source))
+                raise MaskError(
+                    f"--mask {value}: {no_frame(name, source)}", hint=naming(source, name)
+                )
             loaded += load_annotations(path, source, frame=frame, first=first, resize=resize)
         else:
             images.append(value)
@@ -66,8 +68,23 @@ def load_references(
             from pcvos_cli.run.annotations import together
 
             masks = [together(masks)]
+        masks[0].notes.extend(_named_otherwise(paths[0], frame_index, source, values))
         loaded += masks
     return _each_frame_once(loaded)
+
+
+def _named_otherwise(
+    path: Path, frame_index: int, source: FrameSource, values: Sequence[str]
+) -> list[str]:
+    """Return a note on a mask of the first frame that has the name of another one."""
+    named = source.frame_index(path.stem)
+    is_name = source.info.is_folder or named is None or path.stem == source.info.frame_name(named)
+    if named in (None, frame_index) or not is_name or str(path) not in values:
+        return []
+    return [
+        f"taken for the run's first frame, though it has the name of frame {path.stem}: if it is "
+        f"of that one, give {path.stem}={path}"
+    ]
 
 
 def _readings(value: str) -> Iterator[tuple[str | None, Path]]:
@@ -89,7 +106,7 @@ def _split(value: str, source: FrameSource) -> tuple[int | None, Path | None]:
 def is_annotation(path: Path) -> bool:
     """Whether a path holds masks of several frames or objects in another form than images."""
     if path.is_file():
-        return path.suffix.lower() in {".json", ".xml", ".npy", ".npz"}
+        return path.suffix.lower() in {".json", ".xml", ".npy", ".npz"} or _is_stack(path)
     if files := image_files(path):
         return _is_mots(files[0])
     return any(
@@ -97,6 +114,15 @@ def is_annotation(path: Path) -> bool:
         for item in path.iterdir()
         if not item.name.startswith(".")
     )
+
+
+def _is_stack(path: Path) -> bool:
+    """Whether a file is a TIFF of several grey pages: maps of the ids of all frames."""
+    if not is_tiff(path):
+        return False
+    from pcvos_cli.video.tiff import has_grey_pages
+
+    return has_grey_pages(path)
 
 
 def _is_mots(path: Path) -> bool:
@@ -190,7 +216,9 @@ def _one(value: str, source: FrameSource, first: int) -> Iterable[tuple[int, Pat
                 return [(index, path)]
             unknown = unknown or frame
     if unknown is not None:
-        raise MaskError(f"--mask {value}: {no_frame(unknown, source)}", hint=naming(source))
+        raise MaskError(
+            f"--mask {value}: {no_frame(unknown, source)}", hint=naming(source, unknown)
+        )
     name, equals, rest = value.partition("=")
     if equals and Path(rest).is_dir():
         raise MaskError(
@@ -212,8 +240,10 @@ def no_frame(name: str, source: FrameSource) -> str:
     return f"{source.info.path} has no frame named {name!r}"
 
 
-def naming(source: FrameSource) -> str:
-    """Say how the masks of a source are named."""
+def naming(source: FrameSource, name: str = "") -> str:
+    """Say how the masks of a source are named, and what frame a wrong name may mean."""
     if source.info.is_folder:
-        return "a mask is named after its image, without the ending"
+        named = source.frame_numbered(name)
+        example = "" if named is None else f": {named}"
+        return f"a mask is named after its image, without the ending{example}"
     return "frames of a video are named by their index from 0 on: 00000, 00001, ..."

@@ -97,6 +97,15 @@ class FolderSource(FrameSource):
         """Return the index of the image with this stem, or ``None``."""
         return self._indices.get(name)
 
+    def frame_numbered(self, number: str) -> str | None:
+        """Return the stem of the only image whose last number this is, or ``None``."""
+        if not (number.isascii() and number.isdigit()):
+            return None
+        found = [
+            s for s in self._indices if int((re.findall(r"[0-9]+", s) or [-1])[-1]) == int(number)
+        ]
+        return found[0] if len(found) == 1 else None
+
     def _frames(self, first: int) -> Iterator[Frame]:
         for index, file in enumerate(self._files[first:], first):
             if self._closed:

@@ -253,11 +253,9 @@ def open_container(path: Path) -> InputContainer:
     except FileNotFoundError:
         raise InputError(f"{path}: not found", hint="check the path") from None
     except (FFmpegError, OSError) as error:
-        raise InputError(
-            f"{path}: not a readable video ({_reason(error)})",
-            hint="the file is damaged, cut off before its index (moov), or no video at all; "
-            "try ffprobe on it",
-        ) from error
+        from pcvos_cli.video.refusals import unreadable
+
+        raise unreadable(path, _reason(error)) from error
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:

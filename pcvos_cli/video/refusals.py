@@ -14,6 +14,15 @@ _FOR_FFMPEG = {
 }  # fmt: skip
 """Images that FFmpeg converts, and the options that it needs: EXR holds linear light."""
 
+_OTHERS = {
+    ("czi", "nd2", "lif", "oib", "oif", "vsi", "ims", "h5", "hdf5"): "export it as TIFF or "
+    "OME-TIFF, in Fiji for example",
+    ("braw", "r3d", "ari", "arx", "crm", "nev"): "camera raw: export it as ProRes, DNxHR or H.264 "
+    "from your editing program",
+    ("zip", "rar", "7z", "tar", "gz", "tgz"): "an archive: unpack it, and give what is inside",
+}
+"""Endings of files that hold pictures and that FFmpeg does not read, and what to do."""
+
 _PATTERN = re.compile(r"%0?\d*d|[*?]")
 
 
@@ -43,6 +52,17 @@ def no_file(path: Path) -> InputError:
             hint="give a file, or send a video through a pipe: ... | pcvos segment - ...",
         )
     return InputError(f"{path}: is neither a file nor a folder", hint="check the path")
+
+
+def unreadable(path: Path, reason: str) -> InputError:
+    """Return the error for a file that FFmpeg does not open."""
+    ending = path.suffix[1:].lower()
+    hint = (
+        "the file is damaged, cut off before its index (moov), or no video at all; "
+        "try ffprobe on it"
+    )
+    hint = next((advice for endings, advice in _OTHERS.items() if ending in endings), hint)
+    return InputError(f"{path}: not a readable video ({reason})", hint=hint)
 
 
 def no_images(folder: Path) -> InputError:

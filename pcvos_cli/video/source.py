@@ -101,6 +101,10 @@ class FrameSource(ABC):
         """Return the index of the frame with this output name, or ``None``."""
         return int(name) if name.isascii() and name.isdigit() else None
 
+    def frame_numbered(self, number: str) -> str | None:  # noqa: ARG002
+        """Return the output name of the only frame that has this number in its name, if any."""
+        return None
+
     def __iter__(self) -> Iterator[Frame]:
         """Read from the first frame on; errors as ``frames_from``."""
         return self.frames_from(0)
@@ -199,9 +203,12 @@ def frame_index(option: str, value: int | str, source: FrameSource) -> int:
             hint="give an index (the first frame is 0) or a frame's output name",
         )
     if count is not None and index >= count:
+        named = source.frame_numbered(text)
         raise ConfigError(
             f"{option}: {path} has {count} frames (0 to {count - 1})",
-            hint="frames count from 0; without --end, the run goes on to the last",
+            hint="frames count from 0; without --end, the run goes on to the last"
+            if named is None
+            else f"the image of that number is called {named}",
         )
     return index
 

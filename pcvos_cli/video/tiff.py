@@ -316,3 +316,13 @@ def is_stack(path: Path) -> bool:
             return any(n > 1 for n, axis in zip(shape, axes, strict=True) if axis not in "YXSC")
     except (OSError, ValueError, IndexError, KeyError, tifffile.TiffFileError):
         return False  # The reader says what is wrong.
+
+
+def has_grey_pages(path: Path) -> bool:
+    """Whether a TIFF has several pictures without colours."""
+    try:
+        with _heard([]), tifffile.TiffFile(path) as file:
+            series = file.series[0]
+            return "S" not in series.axes and sum(n > 1 for n in series.shape) > 2
+    except (OSError, ValueError, IndexError, KeyError, tifffile.TiffFileError):
+        return False  # The reader says what is wrong.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 from pycocotools.coco import COCO
@@ -19,7 +20,7 @@ from pcvos_cli.labels.youtube_vis import frame_stem
 from pcvos_cli.masks.writers import encode_palette_png
 from pcvos_cli.run.references import load_references
 from pcvos_cli.video.source import FrameSource, open_source
-from tests.support.cli import pcvos, square
+from tests.support.cli import pcvos, read_labels, square
 from tests.support.videos import pictures, write_video
 
 SIZE = (48, 64)
@@ -126,6 +127,41 @@ def test_an_empty_label_is_that_of_any_object(
     (mask,) = load_references([str(dump(tmp_path / "l" / "00000.json", labelme(drawn)))], video)
     assert (mask.object_ids, mask.categories) == ((1,), {})
     assert not any("None" in note for note in mask.notes)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "int64"])
+def test_a_tiff_stack_of_ids_is_the_masks_of_all_frames(
+    kind: str, tmp_path: Path, video: FrameSource
+) -> None:
+    stack = np.zeros((6, 1, *SIZE), kind)
+    stack[2, 0], stack[5, 0] = box(3), box(7)
+    path = tmp_path / "labels.tif"
+    tifffile.imwrite(path, stack, metadata={"axes": "TCYX"})
+    first, later = load_references([str(path)], video)
+    assert [(m.frame_index, m.object_ids) for m in (first, later)] == [(2, (3,)), (5, (7,))]
+    assert np.array_equal(first.labels, box(3))
+    result = pcvos("convert", path, "--to", "davis", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    assert np.array_equal(read_labels(tmp_path / "out" / "00005.png"), box(7))
+
+
+def test_a_tiff_stack_of_smoothed_masks_is_refused(tmp_path: Path, video: FrameSource) -> None:
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
+    soft = np.clip(255 * (12 - np.hypot(rows - 24, columns - 32)) / 4, 0, 255).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "soft.tif", np.stack([soft, soft]), metadata={"axes": "TYX"})
+    with pytest.raises(MaskError, match="looks anti-aliased"):
+        load_references([str(tmp_path / "soft.tif")], video)
+
+
+def test_a_pickle_and_an_archive_are_told_what_to_do(tmp_path: Path, video: FrameSource) -> None:
+    np.save(tmp_path / "a_seg.npy", {"masks": box()}, allow_pickle=True)  # type: ignore[arg-type]
+    with pytest.raises(InputError) as told:
+        load_references([str(tmp_path / "a_seg.npy")], video)
+    assert "save the map of ids alone" in (told.value.hint or "")
+    (tmp_path / "labels.zip").write_bytes(b"PK\3\4")
+    with pytest.raises(InputError) as told:
+        load_references([str(tmp_path / "labels.zip")], video)
+    assert "unpack it" in (told.value.hint or "")
 
 
 def test_labelme_groups_are_objects_over_frames(tmp_path: Path, video: FrameSource) -> None:

@@ -98,3 +98,15 @@ def test_a_small_video_at_its_own_size_is_told_of_auto(lite_weights: Path, tmp_p
         assert result.exit_code == 0, result.stderr
         told.append("--size auto" in " ".join(result.stderr.split()))
     assert told == [True, False]
+
+
+def test_many_objects_share_a_note() -> None:
+    labels = torch.zeros(WORKING, dtype=torch.int32)
+    for object_id in range(1, 10):
+        labels[object_id, : 60 - object_id] = object_id
+    reference = ReferenceMask(0, labels, tuple(range(1, 10)))
+    (note,) = notes_on_small({0: reference}, WORKING, SOURCE, "native")
+    assert "object 9 has 51 pixels" in note
+    assert "(9 objects are so small, this one most)" in note
+    (note,) = notes_on_lost({i: [0] for i in range(1, 10)}, {3: 2}, None)
+    assert note.startswith("objects 1, 2, 4, 5, 6, 7, 8, 9 are on no frame")

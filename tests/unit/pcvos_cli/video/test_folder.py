@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.errors import InputError
+from model.errors import ConfigError, InputError, MaskError
+from pcvos_cli.run.references import load_references
 from pcvos_cli.video.folder import FolderSource
-from pcvos_cli.video.source import open_source
+from pcvos_cli.video.source import find_range, open_source
 
 
 def save(path: Path, value: int = 0, size: tuple[int, int] = (6, 8)) -> None:
@@ -237,3 +238,33 @@ def test_images_that_ffmpeg_must_convert_are_given_the_command(
         open_source(tmp_path)
     assert told.value.hint is not None
     assert words.format(tmp_path) in told.value.hint
+
+
+def test_a_number_that_is_no_index_is_told_its_image(tmp_path: Path) -> None:
+    frames, mask = tmp_path / "plates", tmp_path / "shot_v02.1003.png"
+    frames.mkdir()
+    for number in range(1001, 1006):
+        save(frames / f"shot_v02.{number}.png", number % 255)
+    Image.fromarray(np.tile(np.uint8([0, 1]), (6, 4))).save(mask)
+    with open_source(frames) as source:
+        with pytest.raises(ConfigError) as start:
+            find_range("1003", None, source)
+        with pytest.raises(MaskError) as wrong:
+            load_references([f"1003={mask}"], source)
+        for told in (start, wrong):
+            assert (told.value.hint or "").endswith("shot_v02.1003")
+        (first,) = load_references([str(mask)], source)
+        assert first.frame_index == 0
+        assert any("it has the name of frame shot_v02.1003" in note for note in first.notes)
+        (named,) = load_references([f"shot_v02.1003={mask}"], source)
+        (same,) = load_references([str(mask)], source, first=2)
+        assert (named.frame_index, same.frame_index) == (2, 2)
+        assert named.notes == same.notes == []
+
+
+@pytest.mark.parametrize(("name", "words"), [("a.czi", "OME-TIFF"), ("A.BRAW", "camera raw")])
+def test_files_of_other_programs_are_told_what_to_do(name: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(bytes(range(256)))
+    with pytest.raises(InputError, match="not a readable video") as told:
+        open_source(tmp_path / name)
+    assert words in (told.value.hint or "")
