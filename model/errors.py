@@ -105,8 +105,13 @@ def as_known(error: Exception) -> PCVOSError | None:
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutputError(f"no space left on the disk: {error.filename or error}")
+    if isinstance(error, OSError) and error.filename and error.errno in _NOT_REACHED:
+        return InputError(f"{error.filename}: cannot be reached ({error.strerror})")
     return None
 
+
+_NOT_REACHED = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
+"""Errors of a path that is only asked for, which ``Path.exists`` raises."""
 
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "bad_alloc", "Failed to allocate memory")
 """What allocators of torch and ONNX Runtime say, in errors of any class."""

@@ -20,7 +20,7 @@ _HINTS = {
     errno.ENOTDIR: "a part of the path is a file, not a folder; choose another --out",
     errno.EEXIST: "a file stands where a folder is needed; choose another --out",
     errno.EISDIR: "a folder stands where the file should go; choose another --out",
-    errno.ENAMETOOLONG: "the name is too long for this file system",
+    errno.ENAMETOOLONG: "the name is too long for this file system; choose another --out",
 }
 
 
@@ -55,6 +55,12 @@ def make_directory(directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
 
 
+def check_reachable(path: Path) -> None:
+    """Refuse a path for outputs of which the system does not even say whether it is there."""
+    with output_errors(path):
+        path.exists()
+
+
 @contextlib.contextmanager
 def locked(
     folder: Path,
@@ -76,6 +82,7 @@ def locked(
     """
     from filelock import FileLock, Timeout  # Not at the top: `pcvos --help` comes by here.
 
+    check_reachable(folder)
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: is a file, not a folder", hint="choose another --out")
     lock = FileLock(folder / name, timeout=0)
@@ -95,6 +102,7 @@ def locked(
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
     """Raise OutputError if a file is there and must not be replaced."""
+    check_reachable(path)
     if path.exists() and not overwrite:
         raise OutputError(f"{path}: exists", hint="pass --overwrite or choose another name")
 

@@ -92,10 +92,11 @@ def read_jobs(path: Path, options: Collection[str], out: Path) -> list[Job]:
             hint="give a folder of videos with their masks, or a file .csv or .jsonl",
         )
     if not jobs:
-        raise InputError(
-            f"{path}: holds no video",
-            hint="a video clip.mp4 has its mask in clip.png, or its masks in clip_masks/",
-        )
+        hint = "a video clip.mp4 has its mask in clip.png, or its masks in clip_masks/"
+        if path.is_dir():
+            sets = (place for place in sorted(path.iterdir()) if (place / "JPEGImages").is_dir())
+            hint = next((f"give a data set inside, such as {place}" for place in sets), hint)
+        raise InputError(f"{path}: holds no video", hint=hint)
     return jobs
 
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from model.errors import OutputError
 from pcvos_cli.batch.jobs import LEDGER
-from pcvos_cli.files import locked, output_errors, write_whole
+from pcvos_cli.files import check_reachable, locked, output_errors, write_whole
 
 SUMMARY = "summary.csv"
 """A line a job, for spreadsheets and scripts."""
@@ -111,6 +111,7 @@ def check_batch(folder: Path, *, resume: bool, overwrite: bool) -> None:
     Raises:
         OutputError: It is a file, or holds a batch and neither ``resume`` nor ``overwrite`` is on.
     """
+    check_reachable(folder)
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: is a file, not a folder", hint="choose another --out")
     if (folder / LEDGER).exists() and not (resume or overwrite):

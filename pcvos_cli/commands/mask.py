@@ -7,7 +7,7 @@ import typer
 
 from model.errors import OutputError
 from pcvos_cli import console, options
-from pcvos_cli.files import refuse_existing
+from pcvos_cli.files import check_reachable, refuse_existing
 
 if TYPE_CHECKING:
     from pcvos_cli.first_mask.make import FirstMask
@@ -98,7 +98,7 @@ def mask(
     for path, content in files.items():
         make_directory(path.parent)
         write_whole(path, content)
-    for text in made.notes:
+    for text in (*made.source_notes, *made.notes):
         console.note(text)
     _report(made, output, preview, json=json)
 
@@ -106,6 +106,7 @@ def mask(
 def _check_target(path: Path, option: str, source: Path, *, overwrite: bool) -> None:
     if path.suffix.lower() != ".png":
         raise typer.BadParameter(f"{path}: must end in .png", param_hint=option)
+    check_reachable(path)
     if path.is_dir():
         raise OutputError(f"{path}: is a folder", hint=f"{option} takes the name of a file")
     if path.exists() and path.resolve() == source.resolve():
@@ -141,7 +142,7 @@ def _report(made: "FirstMask", output: Path, preview: Path | None, *, json: bool
                 "frame_name": made.frame.name,
                 "size": [height, width],
                 "areas": {str(object_id): area for object_id, area in areas.items()},
-                "notes": list(made.notes),
+                "notes": [*made.source_notes, *made.notes],
             }
         )
         return

@@ -20,7 +20,13 @@ from pcvos_cli.convert.writers import (
     YoutubeVisWriter,
     is_from_pcvos,
 )
-from pcvos_cli.files import make_directory, output_errors, refuse_existing, temporary
+from pcvos_cli.files import (
+    check_reachable,
+    make_directory,
+    output_errors,
+    refuse_existing,
+    temporary,
+)
 from pcvos_cli.labels.sources import LabelSequence, open_labels
 from pcvos_cli.masks.label_files import MOTS_BASE, VOID
 from pcvos_cli.masks.writers import FrameMasks, MaskWriter, PaletteWriter
@@ -198,6 +204,7 @@ def check_output(output: Path, settings: ConversionSettings) -> None:
             or is a folder that holds anything but masks.
     """
     wants_file = settings.target in JSON_TARGETS
+    check_reachable(output)
     if output.is_dir() and wants_file:
         raise OutputError(
             f"{output}: is a folder",

@@ -28,11 +28,13 @@ class FirstMask:
         frame: The frame, upright.
         labels: ``(H, W)`` int32 object ids at the frame's size, 0 = background.
         notes: Decisions made on the way.
+        source_notes: How the video is understood.
     """
 
     frame: Frame
     labels: NDArray[np.int32]
     notes: tuple[str, ...]
+    source_notes: tuple[str, ...] = ()
 
 
 def make_first_mask(
@@ -66,6 +68,7 @@ def make_first_mask(
     """
     with open_source(source, fps=Fraction(24), exclude=exclude) as frames:
         found = _frame(frames, frame)
+        source_notes = tuple(frames.notes)
     size = (found.rgb.shape[0], found.rgb.shape[1])
     notes = tuple(
         f"--box {box}: cut at the edge of the frame, to {part}"
@@ -79,7 +82,7 @@ def make_first_mask(
         predictor = open_predictor()
         predictor.set_image(found.rgb)
         labels = label_objects(size, objects, lambda prompts: _cut(predictor, prompts))
-    return FirstMask(found, labels, notes)
+    return FirstMask(found, labels, notes, source_notes)
 
 
 @contextmanager

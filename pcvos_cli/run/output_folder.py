@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from model.errors import OutputError
-from pcvos_cli.files import locked
+from pcvos_cli.files import check_reachable, locked
 from pcvos_cli.masks.formats import FORMATS
 
 REPORT = "run.json"
@@ -120,6 +120,7 @@ def check_refusal(path: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ())
         OutputError: If it is a file, holds results and ``overwrite`` is off, or if
             overwriting would delete one of ``inputs``.
     """
+    check_reachable(path)
     there = next((place for place in (path, *path.parents) if place.exists()), None)
     if there is not None and not there.is_dir():
         raise OutputError(f"{there}: is a file, not a folder", hint="choose another --out")

@@ -113,6 +113,11 @@ def report_scores(
     if truth.unlabelled:
         _submit(truth, predictions, compare, outputs, jobs)
         return
+    if truth.name == "folder" and all(len(one.frames) == 1 for one in truth.sequences):
+        console.warning(
+            "each sequence has a true mask of one frame: if the predictions were made from it, "
+            "the score says nothing"
+        )
     name = predictions.resolve().name
     if compare is None:
         folders = [_score(truth, predictions, name, jobs, made_by)]

@@ -10,7 +10,7 @@ from typing import Any
 
 from model.errors import OutputError
 from pcvos_cli import console
-from pcvos_cli.files import locked
+from pcvos_cli.files import check_reachable, locked
 
 OUTCOME = (
     "state.pt",
@@ -26,6 +26,7 @@ OUTCOME = (
 @contextmanager
 def run_folder(out: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
     """Lock a run's folder; refuse one that holds another run, unless told to replace it."""
+    check_reachable(out)
     held = [name for name in OUTCOME if (out / name).exists()]
     if held and not (resume or overwrite):
         raise OutputError(

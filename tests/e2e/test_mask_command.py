@@ -189,3 +189,16 @@ def test_the_mask_in_the_folder_of_the_frames_is_no_frame(tmp_path: Path) -> Non
         )  # fmt: skip
         assert result.exit_code == 0, result.stderr
         assert json.loads(result.stdout)["frame_name"] == "z0"
+
+
+def test_an_image_that_may_be_no_frame_is_noted(tmp_path: Path) -> None:
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    picture = np.random.default_rng(0).integers(40, 60, (48, 64, 3)).astype(np.uint8)
+    picture[10:30, 20:44] += np.uint8(150)
+    for name in ("0.tga", "1.tga", "2.tga", "mask.png"):
+        Image.fromarray(picture).save(frames / name)
+    result = pcvos("mask", frames, "--box", "18,8,28,24", "--method", "grabcut", "-o",
+                   tmp_path / "m.png")  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert "mask.png is taken as a frame" in " ".join(result.stderr.split())

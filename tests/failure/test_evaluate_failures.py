@@ -12,7 +12,7 @@ from PIL import Image
 from model.errors import OutOfMemoryError
 from pcvos_cli.scoring.parallel import parallel_map
 from tests.support import cli
-from tests.support.cli import pcvos
+from tests.support.cli import pcvos, write_mask
 from tests.support.datasets import (
     Labels,
     moving,
@@ -301,3 +301,14 @@ def test_a_folder_of_masks_alone_cannot_be_segmented(
     )
 
     assert "no images" in error
+
+
+def test_true_masks_of_one_frame_each_are_no_measure(tmp_path: Path) -> None:
+    for folder in ("true", "found"):
+        (tmp_path / folder / "a").mkdir(parents=True)
+        for frame in range(1 if folder == "true" else 3):
+            write_mask(tmp_path / folder / "a" / f"{frame:05}.png")
+    result = pcvos("evaluate", tmp_path / "found", "--dataset", "folder", "--root",
+                   tmp_path / "true")  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert "the score says nothing" in " ".join(result.stderr.split())

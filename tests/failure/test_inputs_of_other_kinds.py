@@ -1,6 +1,9 @@
 """What is no video file: pipes, addresses, patterns, stacks; animated WebP is one."""
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ from PIL import Image
 from model.errors import InputError
 from pcvos_cli.video.seeking import FrameFinder
 from pcvos_cli.video.source import open_source
-from tests.support.cli import pcvos, write_mask
+from tests.support.cli import pcvos, square, write_mask
 from tests.support.videos import pictures, write_video
 
 
@@ -96,3 +99,56 @@ def test_names_have_the_digits_of_the_last_frame(tmp_path: Path) -> None:
         assert source.frame_index("00002") == 2
     with open_source(write_video(tmp_path / "in.mp4", pictures(2))) as source:
         assert [frame.name for frame in source] == ["00000", "00001"]
+
+
+LONG = 300 * "x"
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (f"segment {LONG}.mp4 -m m.png", 3),
+        (f"segment v.mp4 -m {LONG}.png", 3),
+        (f"segment v.mp4 -m m.png -o {LONG}", 6),
+        (f"mask v.mp4 --box 4,4,20,20 -o {LONG}.png", 6),
+        (f"convert {LONG} --to coco -o a.json", 3),
+        (f"convert m.npy --to coco -o {LONG}.json", 6),
+        (f"batch {LONG} -o out", 3),
+        (f"batch jobs.csv -o {LONG}", 6),
+        (f"train --dry-run --data {LONG}", 3),
+        (f"weights verify {LONG}", 3),
+    ],
+)
+def test_names_that_no_file_system_holds(
+    words: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "v.mp4", pictures(3))
+    write_mask(tmp_path / "m.png")
+    np.save(tmp_path / "m.npy", square())
+    (tmp_path / "jobs.csv").write_text("video,mask\nv.mp4,m.png\n")
+    result = pcvos(*words.split())
+    assert result.exit_code == code, result.stderr
+    assert "unexpected" not in result.stderr
+    assert "File name too long" in result.stderr
+
+
+def test_a_folder_that_may_not_be_entered_is_no_fault_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``Path.exists`` raises there; root may enter everywhere."""
+    secret = tmp_path / "secret" / "v.mp4"
+    plain = Path.stat
+
+    def stat(path: Path, **options: Any) -> os.stat_result:
+        if "secret" in path.parts:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return plain(path, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    result = pcvos("segment", secret, "-m", write_mask(tmp_path / "m.png"))
+    assert result.exit_code == 3
+    assert "Permission denied" in result.stderr
+    video = write_video(tmp_path / "v.mp4", pictures(3))
+    result = pcvos("segment", video, "-m", tmp_path / "m.png", "-o", secret.parent / "out")
+    assert result.exit_code == 6

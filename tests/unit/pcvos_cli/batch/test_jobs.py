@@ -214,3 +214,11 @@ def test_jobs_do_not_write_into_each_other(names: list[str], words: str) -> None
 def test_two_rows_of_one_video_need_outputs() -> None:
     with pytest.raises(ConfigError, match=r"both be written to v\.mp4"):
         default_names([Job(Path("v.mp4")), Job(Path("v.mp4"))])
+
+
+def test_a_folder_of_data_sets_is_told_to_give_one(tmp_path: Path) -> None:
+    for split in ("train", "valid"):
+        (tmp_path / "mose" / split / "JPEGImages").mkdir(parents=True)
+    with pytest.raises(InputError, match="holds no video") as told:
+        read_jobs(tmp_path / "mose", OPTIONS, tmp_path / "out")
+    assert told.value.hint == f"give a data set inside, such as {tmp_path / 'mose' / 'train'}"
