@@ -102,6 +102,11 @@ class CellBox:
             max(box.right for box in boxes),
         )
 
+    @property
+    def area(self) -> int:
+        """Cells in it."""
+        return (self.bottom - self.top) * (self.right - self.left)
+
     def aligned(self, rows: int, columns: int, size: tuple[int, int]) -> "CellBox":
         """Grow to whole windows of ``rows`` x ``columns``, within a frame of ``size``."""
         return CellBox(
@@ -130,19 +135,20 @@ def object_boxes(readout: Tensor, mask_block: int) -> list[list[CellBox | None]]
     """
     masks = readout[:, :, own_masks(mask_block)].amax(2)  # (B, K, T, h, w)
     found = (masks >= SUPPORT).transpose(1, 2).flatten(0, 1).cpu().numpy()
-    return [[_box_around(cells) for cells in frame] for frame in found]
+    return [[box_around(cells, CONTEXT) for cells in frame] for frame in found]
 
 
-def _box_around(cells: NDArray[np.bool_]) -> CellBox | None:
+def box_around(cells: NDArray[np.bool_], context: int) -> CellBox | None:
+    """Return the box around the cells of ``(h, w)`` that are marked, and so many to each side."""
     rows, columns = np.flatnonzero(cells.any(1)), np.flatnonzero(cells.any(0))
     if not len(rows):
         return None
     height, width = cells.shape
     return CellBox(
-        max(0, int(rows[0]) - CONTEXT),
-        min(height, int(rows[-1]) + 1 + CONTEXT),
-        max(0, int(columns[0]) - CONTEXT),
-        min(width, int(columns[-1]) + 1 + CONTEXT),
+        max(0, int(rows[0]) - context),
+        min(height, int(rows[-1]) + 1 + context),
+        max(0, int(columns[0]) - context),
+        min(width, int(columns[-1]) + 1 + context),
     )
 
 

@@ -7,8 +7,9 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from model.config import InferenceConfig
-from model.inference.object_boxes import with_object_boxes
+from model.config import STRIDE, InferenceConfig
+from model.inference.object_boxes import CellBox, with_object_boxes
+from model.inference.search_window import LOOK_AROUND, renew, search_window
 from model.inference.shots import LIKENESS, likeness, placeless
 from model.inference.strays import StrayFilter, recall_on
 from model.memory.bank import Memory, MemoryBank, MemoryFrame
@@ -48,6 +49,7 @@ class ClipSegmenter:
         # On other devices many small pieces of work are slower than a large one.
         in_boxes = self._settings.locate_objects and self._device.type == "cpu"
         in_boxes = in_boxes and model.decoder.mask_block > 0
+        self._in_boxes = in_boxes
         self._whole_frames = model
         self._model = with_object_boxes(model, self._settings) if in_boxes else model
         self._at_once = frames_at_once or (1 if self._device.type == "cpu" else 8)
@@ -164,7 +166,11 @@ class ClipSegmenter:
         start = 0
         for probs in passes:
             end = start + probs.shape[1]
-            self._leave(probs, clip.start + start, {**clip.gone, **dict.fromkeys(self._absent, 0)})
+            gone = {**clip.gone, **dict.fromkeys(self._absent, 0)}
+            self._leave(probs, clip.start + start, gone)
+            if self._in_boxes and memories:
+                may_be_gone = [object_id in gone for object_id in self._object_ids]
+                features.window = search_window(probs[1:, -1], may_be_gone)
             if end == len(frames):
                 self._bank.count_usage(memories, len(frames))
                 if memories and clip.due and not clip.final:
@@ -308,19 +314,30 @@ class _ClipFeatures:
 
     Attributes:
         keys: Of the frames encoded so far, ``(C_k, h, w)``, for the caller to take away.
+        window: Where the next frames are encoded, for the caller to set; ``None``: everywhere.
     """
 
     def __init__(self, model: PCVOS, frames: ClipFrames, at_once: int, clock: StageClock) -> None:
         self.keys: deque[Tensor] = deque()
+        self.window: CellBox | None = None
         self._passes = self._encode(model, frames, at_once, clock)
         self._last: KeyFeatures | None = None
 
     def _encode(
         self, model: PCVOS, frames: ClipFrames, at_once: int, clock: StageClock
     ) -> Iterator[KeyFeatures]:
+        places = 2 if model.config.position_keys else 0
+        encoded_whole = 0
         for start in range(0, len(frames), at_once):
             with clock("key_encoder"):
-                self._last = model.encode_key(frames[start : start + at_once])
+                images = frames[start : start + at_once]
+                window = self.window if start - encoded_whole < LOOK_AROUND else None
+                if window is None or self._last is None:
+                    self._last, encoded_whole = model.encode_key(images), start
+                else:
+                    part = model.encode_key(window.cut(images, STRIDE))
+                    before = self._last.part(slice(-1, None))
+                    self._last = renew(before, part, window, places=places)
             self.keys.extend(self._last.key)
             yield self._last
 

@@ -167,15 +167,30 @@ def test_exports_are_shared_by_networks_of_the_same_weights_only(
         assert len(exports) == count
 
 
+@torch.inference_mode()
 def test_only_so_many_exports_are_kept(
     model: PCVOS, exports: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "MAX_SESSIONS", 2)
     onnx = with_onnxruntime(model, threads=1)
-    # The third size takes the place of that which was used least recently.
-    for rows, made in ((2, 1), (3, 2), (2, 2), (4, 3), (2, 3), (3, 4)):
-        onnx.encode_key(torch.zeros(1, 3, 16 * rows, 16))
+    features = model.encode_key(torch.zeros(1, 3, 16, 16))
+    # The third number of objects takes the place of that which was used least recently.
+    for objects, made in ((2, 1), (3, 2), (2, 2), (4, 3), (2, 3), (3, 4)):
+        onnx.encode_value(None, features, torch.zeros(1, objects, 16, 16))
         assert len(exports) == made
+
+
+@torch.inference_mode()
+def test_one_export_of_the_key_encoder_serves_all_sides_that_are_even_or_odd_alike(
+    model: PCVOS, exports: list[int]
+) -> None:
+    onnx = with_onnxruntime(model, threads=1)
+    for cells in ((4, 6), (6, 10), (2, 4), (5, 6), (3, 8), (7, 3)):
+        frames = torch.randn(1, 3, *(16 * side for side in cells))
+        actual, expected = onnx.encode_key(frames), model.encode_key(frames)
+        for name in ("key", "local_key", "query_value", "f16", "f8", "f4"):
+            assert_close(getattr(actual, name), getattr(expected, name))
+    assert len(exports) == 3  # Even and even, odd and even, odd and odd.
 
 
 @torch.inference_mode()
