@@ -232,8 +232,9 @@ class InferenceConfig:
             matched as ever. ``rematch``: they are sought by their looks alone, and one that looks
             like nothing in the memory is absent until the next cut or a reference mask that lists
             it (``model.inference.shots``). ``stop``: all are absent.
-        locate_objects: Read, refine and decode an object only around its propagated mask: on
-            CPUs, and where readouts carry one (``model.inference.object_boxes``).
+        locate_objects: Encode frames only around the objects, and read, refine and decode an
+            object only around its propagated mask: on CPUs, and where readouts carry one
+            (``model.inference.search_window`` and ``object_boxes``).
     """
 
     interval: int = 10
