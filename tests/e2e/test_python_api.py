@@ -1,4 +1,4 @@
-"""The examples of docs/how-to/python.md run as they stand there."""
+"""The examples of docs/how-to/python.md and batch.md run as they stand there."""
 
 import re
 import subprocess
@@ -42,6 +42,23 @@ def test_files_to_files(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     exec(example, {})
     assert capsys.readouterr().out.endswith("out/masks\n")
     assert len(list((here / "out" / "masks").iterdir())) == FRAMES
+
+
+@pytest.mark.timeout(120)
+def test_many_files(here: Path) -> None:
+    """In a process of its own: the workers import the script."""
+    (example,) = re.findall(
+        r"```python\n(.*?)```", GUIDE.with_name("batch.md").read_text(), re.DOTALL
+    )
+    (here / "videos").mkdir()
+    (here / "video.mp4").rename(here / "videos" / "a.mp4")
+    (here / "first.png").rename(here / "videos" / "a.png")
+    (here / "many.py").write_text(example)
+    run = subprocess.run(
+        [sys.executable, "many.py"], cwd=here, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == f"a {FRAMES}"
 
 
 def test_frames_of_one_s_own(here: Path) -> None:
