@@ -135,20 +135,19 @@ def object_boxes(readout: Tensor, mask_block: int) -> list[list[CellBox | None]]
     """
     masks = readout[:, :, own_masks(mask_block)].amax(2)  # (B, K, T, h, w)
     found = (masks >= SUPPORT).transpose(1, 2).flatten(0, 1).cpu().numpy()
-    return [[box_around(cells, CONTEXT) for cells in frame] for frame in found]
+    return [[_box_around(cells) for cells in frame] for frame in found]
 
 
-def box_around(cells: NDArray[np.bool_], context: int) -> CellBox | None:
-    """Return the box around the cells of ``(h, w)`` that are marked, and so many to each side."""
+def _box_around(cells: NDArray[np.bool_]) -> CellBox | None:
     rows, columns = np.flatnonzero(cells.any(1)), np.flatnonzero(cells.any(0))
     if not len(rows):
         return None
     height, width = cells.shape
     return CellBox(
-        max(0, int(rows[0]) - context),
-        min(height, int(rows[-1]) + 1 + context),
-        max(0, int(columns[0]) - context),
-        min(width, int(columns[-1]) + 1 + context),
+        max(0, int(rows[0]) - CONTEXT),
+        min(height, int(rows[-1]) + 1 + CONTEXT),
+        max(0, int(columns[0]) - CONTEXT),
+        min(width, int(columns[-1]) + 1 + CONTEXT),
     )
 
 

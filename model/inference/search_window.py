@@ -2,26 +2,27 @@
 
 The key encoder is most of a frame's time, and most of a frame is far from every object. Where masks
 of earlier frames of the clip are known (decoded provisional memory), only a window around them is
-encoded; around it the features stay those of the frames before. A clip's first frame and every
-``LOOK_AROUND``-th are encoded whole, and all of them while an object is out of sight: what comes
-back may come back anywhere. Not in the paper.
+encoded; around it the features stay those of the frames before. A clip's first frames and one of
+``LOOK_AROUND`` are encoded whole, and all of them while an object is out of sight: what comes back
+may come back anywhere. Not in the paper.
 """
 
 import math
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from model.config import STRIDE
-from model.inference.object_boxes import CellBox, box_around
+from model.inference.object_boxes import CellBox
 from model.types import KeyFeatures
 
-REACH = 0.22
-"""How far objects are looked for on the next frames, share of the frame's shorter side.
+REACH = 0.2
+"""How far objects are looked for in any case, to each side, share of the frame's shorter side.
 
-On 36 sequences of DAVIS, 0.05 % of the objects' pixels lie further away on the second frame after;
-with 0.12, 0.3 % do (``docs/lab/history.md``)."""
+On 36 sequences of DAVIS, 0.001 % of the objects' pixels lay outside of their windows, and 0.1 % of
+every third frame's (``docs/lab/history.md``)."""
 
 LOOK_AROUND = 10
 """Of so many frames at least one is encoded whole."""
@@ -30,37 +31,50 @@ WORTHWHILE = 0.75
 """Share of a frame from which on the whole of it is encoded."""
 
 SHOWN = 0.3
-"""An object is in a cell where some pixel of it is as probable as this."""
+"""A pixel shows an object where it is as probable as this."""
 
 STEP = 4
 """Every so manyth pixel of masks is looked at: what the decoder gives, before it is enlarged."""
 
 
-def search_window(masks: Tensor, may_be_gone: Sequence[bool]) -> CellBox | None:
-    """Return where to look for objects on the frames that follow.
+class SearchWindow:
+    """Follows the objects of a clip.
 
     Args:
-        masks: ``(K, H, W)`` soft masks of the objects on a frame; sides multiples of 16.
-        may_be_gone: Of each, whether it need not be looked for once it is out of sight.
-
-    Returns:
-        The window; ``None``: everywhere.
+        ahead: How many frames may be encoded before the first of them has masks.
     """
-    few = masks[:, STEP // 2 :: STEP, STEP // 2 :: STEP]
-    cells = functional.max_pool2d(few, STRIDE // STEP) >= SHOWN  # (K, h, w)
-    height, width = cells.shape[1:]
-    reach = math.ceil(REACH * min(height, width))
-    seen = [box_around(shown, reach) for shown in cells.numpy()]
-    if any(box is None and not gone for box, gone in zip(seen, may_be_gone, strict=True)):
-        return None
-    boxes = [box for box in seen if box is not None]
-    if not boxes:
-        return None
-    around = CellBox.around(boxes)
-    window = CellBox(
-        *_sides(around.top, around.bottom, height), *_sides(around.left, around.right, width)
-    )
-    return window if window.area < WORTHWHILE * height * width else None
+
+    def __init__(self, ahead: int) -> None:
+        self._ahead = ahead
+        self._before: NDArray[np.int64] | None = None  # Sides of their box, in steps.
+
+    def follow(self, masks: Tensor, may_be_gone: Sequence[bool]) -> CellBox | None:
+        """Return where to look for the objects on the frames that follow.
+
+        They are looked for further away where a side of their box moved since the frame before:
+        what moves may turn to any side.
+
+        Args:
+            masks: ``(K, H, W)`` soft masks on a frame; sides multiples of 16.
+            may_be_gone: Of each object, whether it need not be looked for once it is out of sight.
+
+        Returns:
+            The window; ``None``: everywhere.
+        """
+        before, self._before = self._before, None
+        shown = (masks[:, STEP // 2 :: STEP, STEP // 2 :: STEP] >= SHOWN).numpy()
+        seen = shown.any((1, 2))
+        if not seen.any() or not (seen | np.array(may_be_gone)).all():
+            return None
+        rows, columns = (np.flatnonzero(shown.any((0, axis))) for axis in (2, 1))
+        self._before = sides = np.array([rows[0], rows[-1] + 1, columns[0], columns[-1] + 1])
+        if before is None:
+            return None
+        height, width = (side // STRIDE for side in masks.shape[1:])
+        reach = REACH * min(masks.shape[1:]) / STEP + self._ahead * abs(sides - before).max()
+        top, bottom, left, right = (sides + reach * np.array([-1, 1, -1, 1])) * STEP / STRIDE
+        window = CellBox(*_within(top, bottom, height), *_within(left, right, width))
+        return window if window.area < WORTHWHILE * height * width else None
 
 
 def renew(features: KeyFeatures, part: KeyFeatures, window: CellBox, *, places: int) -> KeyFeatures:
@@ -92,9 +106,10 @@ def renew(features: KeyFeatures, part: KeyFeatures, window: CellBox, *, places: 
     )
 
 
-def _sides(start: int, end: int, whole: int) -> tuple[int, int]:
-    """Return a window's start and end so that its cells lie as the whole frame's at every stride.
+def _within(start: float, end: float, whole: int) -> tuple[int, int]:
+    """Return a window's whole cells, which lie as the whole frame's at every stride.
 
     Behind stride 16 an even number of cells is taken together otherwise than an odd one.
     """
-    return start // 2 * 2, end + (end - whole) % 2
+    first, last = max(0, math.floor(start)), min(whole, math.ceil(end))
+    return first // 2 * 2, last + (last - whole) % 2

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from model.config import STRIDE, InferenceConfig
 from model.inference.object_boxes import CellBox, with_object_boxes
-from model.inference.search_window import LOOK_AROUND, renew, search_window
+from model.inference.search_window import LOOK_AROUND, SearchWindow, renew
 from model.inference.shots import LIKENESS, likeness, placeless
 from model.inference.strays import StrayFilter, recall_on
 from model.memory.bank import Memory, MemoryBank, MemoryFrame
@@ -163,6 +163,7 @@ class ClipSegmenter:
             passes = iter([torch.ones((1, 1, *frames.size), device=self._device)])
         else:
             raise ValueError("the first clip must be a single reference frame")
+        window = SearchWindow(self._settings.decoded_together(len(frames)))
         start = 0
         for probs in passes:
             end = start + probs.shape[1]
@@ -170,7 +171,7 @@ class ClipSegmenter:
             self._leave(probs, clip.start + start, gone)
             if self._in_boxes and memories:
                 may_be_gone = [object_id in gone for object_id in self._object_ids]
-                features.window = search_window(probs[1:, -1], may_be_gone)
+                features.window = window.follow(probs[1:, -1], may_be_gone)
             if end == len(frames):
                 self._bank.count_usage(memories, len(frames))
                 if memories and clip.due and not clip.final:

@@ -1,5 +1,6 @@
 """Frames are encoded around their objects, where it is known where those were."""
 
+import math
 from dataclasses import fields
 
 import numpy as np
@@ -11,7 +12,7 @@ from model.config import InferenceConfig
 from model.inference import segmenter as segmenter_module
 from model.inference.clips import iter_clips
 from model.inference.object_boxes import CellBox
-from model.inference.search_window import LOOK_AROUND, REACH, renew, search_window
+from model.inference.search_window import LOOK_AROUND, REACH, SearchWindow, renew
 from model.inference.segmenter import ClipSegmenter
 from model.pcvos import PCVOS
 from model.types import KeyFeatures, ReferenceMask
@@ -34,39 +35,61 @@ def _masks(*boxes: CellBox | None) -> Tensor:
     return masks
 
 
+def _follow(*frames: Tensor, may_be_gone: bool = False, ahead: int = 2) -> CellBox | None:
+    """Return the window after these frames, whose last object may be gone."""
+    window = SearchWindow(ahead)
+    gone = [False] * (len(frames[0]) - 1) + [may_be_gone]
+    return [window.follow(masks, gone) for masks in frames][-1]
+
+
+def _around(box: CellBox, reach: float) -> CellBox:
+    """Return the cells within so many of a box, as a window of the frame has them."""
+    top, left = (max(0, math.floor(start - reach)) // 2 * 2 for start in (box.top, box.left))
+    bottom, right = math.ceil(box.bottom + reach), math.ceil(box.right + reach)
+    return CellBox(top, bottom + (CELLS[0] - bottom) % 2, left, right + (CELLS[1] - right) % 2)
+
+
 def test_a_window_reaches_to_each_side_of_all_objects() -> None:
-    reach = round(REACH * CELLS[0] + 0.5)
-    objects = CellBox(8, 10, 12, 14), CellBox(9, 11, 14, 17)
-    window = search_window(_masks(*objects), [False, False])
-    assert window is not None
-    around = CellBox(8 - reach, 11 + reach, 12 - reach, 17 + reach)
-    assert around.top - 1 <= window.top <= around.top
-    assert around.bottom <= window.bottom <= around.bottom + 1
-    assert around.left - 1 <= window.left <= around.left
-    assert around.right <= window.right <= around.right + 1
+    objects = _masks(CellBox(8, 10, 12, 14), CellBox(9, 11, 14, 17))
+    window = _follow(objects, objects)
+    assert window == _around(CellBox(8, 11, 12, 17), REACH * CELLS[0])
+
+
+@pytest.mark.parametrize("ahead", [1, 2])
+def test_what_moves_is_looked_for_further_away(ahead: int) -> None:
+    before, now = _masks(CellBox(8, 10, 12, 14)), _masks(CellBox(8, 10, 13, 15))
+    window = _follow(before, now, ahead=ahead)
+    assert window == _around(CellBox(8, 10, 13, 15), REACH * CELLS[0] + ahead)
+
+
+def test_everywhere_is_looked_until_it_is_known_how_objects_move() -> None:
+    assert _follow(_masks(CellBox(8, 10, 12, 14))) is None
 
 
 @pytest.mark.parametrize("place", [(0, 0), (3, 5), (17, 28), (10, 30), (19, 3)])
 def test_sides_of_a_window_are_even_and_odd_as_the_frames(place: tuple[int, int]) -> None:
     row, column = place
-    window = search_window(_masks(CellBox(row, row + 1, column, column + 1)), [False])
+    masks = _masks(CellBox(row, row + 1, column, column + 1))
+    window = _follow(masks, masks)
     assert window is not None
     assert window.top % 2 == window.left % 2 == 0
     assert (window.bottom - window.top) % 2 == CELLS[0] % 2
     assert (window.right - window.left) % 2 == CELLS[1] % 2
-    assert window.bottom <= CELLS[0]
-    assert window.right <= CELLS[1]
+    assert 0 <= window.top <= row < window.bottom <= CELLS[0]
+    assert 0 <= window.left <= column < window.right <= CELLS[1]
 
 
 def test_everywhere_is_looked_for_an_object_out_of_sight_that_has_not_ended() -> None:
-    masks = _masks(CellBox(8, 10, 12, 14), None)
-    assert search_window(masks, [False, False]) is None
-    assert search_window(masks, [False, True]) == search_window(masks[:1], [False])
-    assert search_window(_masks(None), [True]) is None
+    box = CellBox(8, 10, 12, 14)
+    one_lost = _masks(box, None)
+    assert _follow(one_lost, one_lost) is None
+    assert _follow(one_lost, one_lost, may_be_gone=True) == _follow(_masks(box), _masks(box))
+    assert _follow(_masks(None), _masks(None), may_be_gone=True) is None
 
 
 def test_a_frame_that_its_objects_fill_is_encoded_whole() -> None:
-    assert search_window(_masks(CellBox(2, 18, 4, 27)), [False]) is None
+    masks = _masks(CellBox(2, 18, 4, 27))
+    assert _follow(masks, masks) is None
 
 
 @torch.inference_mode()
