@@ -27,7 +27,7 @@ every third frame's (``docs/lab/history.md``)."""
 LOOK_AROUND = 10
 """Of so many frames at least one is encoded whole."""
 
-WORTHWHILE = 0.75
+WORTHWHILE = 0.9
 """Share of a frame from which on the whole of it is encoded."""
 
 SHOWN = 0.3
