@@ -9,8 +9,8 @@ give.
 An export holds for fixed shapes, which lets the runtime choose layouts and fold all that does
 not depend on pixels. Only where windows of frames are encoded, and objects decoded in boxes of
 their own, are the sides open: that takes the key encoder 2 % and the decoder a tenth more time
-for the same size. An export takes lite a second, r50 five, so
-it is made anew by each process and never stored.
+for the same size. An export takes lite a second, r50 five, so it is made anew by each process and
+never stored.
 """
 
 import io

@@ -21,7 +21,7 @@ import contextlib
 import json
 import shutil
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -212,11 +212,7 @@ class SavedRun:
 
     def _compare(self, saved: dict[str, Any]) -> None:
         """Refuse the state of another run, saying what differs."""
-        different = [
-            f"{name} was {saved.get(name)}, now {self._identity.get(name)}"
-            for name in dict.fromkeys((*saved, *self._identity))
-            if saved.get(name) != self._identity.get(name)
-        ]
+        different = differences(saved, self._identity)
         if different:
             raise OutputError(
                 f"{self._folder.parent}: the unfinished run there is another one: "
@@ -269,3 +265,12 @@ def _packed(tensor: Tensor) -> str:
 
 def _unpacked(text: str) -> Tensor:
     return from_safetensors(zlib.decompress(base64.b64decode(text, validate=True)))[_BODY]
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return in words what differs between the settings of a run and those of another."""
+    return [
+        f"{name} was {before.get(name)}, now {now.get(name)}"
+        for name in dict.fromkeys((*before, *now))
+        if before.get(name) != now.get(name)
+    ]

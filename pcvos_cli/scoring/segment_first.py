@@ -28,6 +28,7 @@ from pcvos_cli.masks.label_files import VOID, label_values, read_labels
 from pcvos_cli.masks.writers import encode_palette_png
 from pcvos_cli.run.output_folder import MASKS
 from pcvos_cli.run.pipeline import segment_video
+from pcvos_cli.run.resume import differences
 from pcvos_cli.run.settings import SegmentSettings
 from pcvos_cli.scoring.layouts import TruthDataset, TruthSequence
 from pcvos_cli.weights_store import read_weights
@@ -208,24 +209,16 @@ def _claim(
                 hint="choose another folder with --output",
             )
         if not overwrite:
+            different = differences(before, made_by) if isinstance(before, dict) else []
+            which = f": {', '.join(different[:3])}" if different else ""
             raise OutputError(
-                f"{output}: holds masks that were made with other settings"
-                + _difference(before, made_by),
+                f"{output}: holds masks that were made with other settings{which}",
                 hint="choose another folder with --output, or pass --overwrite",
             )
         for sequence in dataset.sequences:
             if (output / sequence.name).is_dir():
                 shutil.rmtree(output / sequence.name)
     write_text(path, json.dumps(made_by, indent=2, sort_keys=True) + "\n")
-
-
-def _difference(before: Any, now: dict[str, Any]) -> str:
-    if not isinstance(before, dict):
-        return ""
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    return ": " + ", ".join(
-        f"{name} was {before.get(name)}, now {now.get(name)}" for name in names[:3]
-    )
 
 
 def read_making(folder: Path) -> Any:
