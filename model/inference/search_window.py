@@ -2,9 +2,9 @@
 
 The key encoder is most of a frame's time, and most of a frame is far from every object. Where masks
 of earlier frames of the clip are known (decoded provisional memory), only a window around them is
-encoded; around it the features stay those of the frames before. A clip's first frames and one of
-``LOOK_AROUND`` are encoded whole, and all of them while an object is out of sight: what comes back
-may come back anywhere. Not in the paper.
+encoded; around it the features stay those of the frames before. A clip's first frames, one of
+``LOOK_AROUND`` and those with a reference mask are encoded whole, and all of them while an object
+is out of sight: what comes back may come back anywhere. Not in the paper.
 """
 
 import math
@@ -48,7 +48,7 @@ class SearchWindow:
         self._ahead = ahead
         self._before: NDArray[np.int64] | None = None  # Sides of their box, in steps.
 
-    def follow(self, masks: Tensor, may_be_gone: Sequence[bool]) -> CellBox | None:
+    def follow(self, masks: Tensor, is_gone: Sequence[bool]) -> CellBox | None:
         """Return where to look for the objects on the frames that follow.
 
         They are looked for further away where a side of their box moved since the frame before:
@@ -56,7 +56,7 @@ class SearchWindow:
 
         Args:
             masks: ``(K, H, W)`` soft masks on a frame; sides multiples of 16.
-            may_be_gone: Of each object, whether it need not be looked for once it is out of sight.
+            is_gone: Of each object, whether the frames that follow are said to be without it.
 
         Returns:
             The window; ``None``: everywhere.
@@ -64,7 +64,7 @@ class SearchWindow:
         before, self._before = self._before, None
         shown = (masks[:, STEP // 2 :: STEP, STEP // 2 :: STEP] >= SHOWN).numpy()
         seen = shown.any((1, 2))
-        if not seen.any() or not (seen | np.array(may_be_gone)).all():
+        if not seen.any() or not (seen | np.array(is_gone)).all():
             return None
         rows, columns = (np.flatnonzero(shown.any((0, axis))) for axis in (2, 1))
         self._before = sides = np.array([rows[0], rows[-1] + 1, columns[0], columns[-1] + 1])

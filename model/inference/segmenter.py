@@ -1,5 +1,6 @@
 """Clip after clip: predict, overrule by references, update the memory."""
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -153,7 +154,8 @@ class ClipSegmenter:
 
     def _segment(self, clip: Clip) -> Iterator[ClipPrediction]:
         frames = clip.frames.to(self._device)
-        features = _ClipFeatures(self._model, frames, self._at_once, self._clock)
+        stated = clip.reference is not None
+        features = _ClipFeatures(self._model, frames, self._at_once, self._clock, stated=stated)
         memories = self._bank.memories()
         if memories and clip.cut and self._settings.cuts != "ignore":
             passes = self._find_again(features, frames, memories)
@@ -163,15 +165,16 @@ class ClipSegmenter:
             passes = iter([torch.ones((1, 1, *frames.size), device=self._device)])
         else:
             raise ValueError("the first clip must be a single reference frame")
-        window = SearchWindow(self._settings.decoded_together(len(frames)))
+        # The last pass of a part of the clip may hold frames of the next part, too.
+        window = SearchWindow(self._settings.decoded_together(len(frames)) + self._at_once - 1)
         start = 0
         for probs in passes:
             end = start + probs.shape[1]
             gone = {**clip.gone, **dict.fromkeys(self._absent, 0)}
             self._leave(probs, clip.start + start, gone)
             if self._in_boxes and memories:
-                may_be_gone = [object_id in gone for object_id in self._object_ids]
-                features.window = window.follow(probs[1:, -1], may_be_gone)
+                is_gone = [gone.get(i, math.inf) <= clip.start + end for i in self._object_ids]
+                features.window = window.follow(probs[1:, -1], is_gone)
             if end == len(frames):
                 self._bank.count_usage(memories, len(frames))
                 if memories and clip.due and not clip.final:
@@ -313,26 +316,44 @@ class _ClipFeatures:
     With decoded provisional memory they are asked for F frames at a time, so that no clip's
     features are held, and its first masks need not wait for its last frame.
 
+    Args:
+        model: Encodes them.
+        frames: Of the clip.
+        at_once: How many are encoded in one pass.
+        clock: Is charged with it.
+        stated: Whether a reference mask states objects on the last frame. They may be anywhere
+            on it, so it is encoded whole.
+
     Attributes:
         keys: Of the frames encoded so far, ``(C_k, h, w)``, for the caller to take away.
         window: Where the next frames are encoded, for the caller to set; ``None``: everywhere.
     """
 
-    def __init__(self, model: PCVOS, frames: ClipFrames, at_once: int, clock: StageClock) -> None:
+    def __init__(
+        self,
+        model: PCVOS,
+        frames: ClipFrames,
+        at_once: int,
+        clock: StageClock,
+        *,
+        stated: bool,
+    ) -> None:
         self.keys: deque[Tensor] = deque()
         self.window: CellBox | None = None
-        self._passes = self._encode(model, frames, at_once, clock)
+        self._passes = self._encode(model, frames, at_once, clock, stated)
         self._last: KeyFeatures | None = None
 
     def _encode(
-        self, model: PCVOS, frames: ClipFrames, at_once: int, clock: StageClock
+        self, model: PCVOS, frames: ClipFrames, at_once: int, clock: StageClock, stated: bool
     ) -> Iterator[KeyFeatures]:
         places = 2 if model.config.position_keys else 0
         encoded_whole = 0
         for start in range(0, len(frames), at_once):
             with clock("key_encoder"):
                 images = frames[start : start + at_once]
-                window = self.window if start - encoded_whole < LOOK_AROUND else None
+                holds_stated = stated and start + at_once >= len(frames)
+                is_due = holds_stated or start - encoded_whole >= LOOK_AROUND
+                window = None if is_due else self.window
                 if window is None or self._last is None:
                     self._last, encoded_whole = model.encode_key(images), start
                 else:

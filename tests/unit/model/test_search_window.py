@@ -1,6 +1,7 @@
 """Frames are encoded around their objects, where it is known where those were."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -35,10 +36,10 @@ def _masks(*boxes: CellBox | None) -> Tensor:
     return masks
 
 
-def _follow(*frames: Tensor, may_be_gone: bool = False, ahead: int = 2) -> CellBox | None:
+def _follow(*frames: Tensor, is_gone: bool = False, ahead: int = 2) -> CellBox | None:
     """Return the window after these frames, whose last object may be gone."""
     window = SearchWindow(ahead)
-    gone = [False] * (len(frames[0]) - 1) + [may_be_gone]
+    gone = [False] * (len(frames[0]) - 1) + [is_gone]
     return [window.follow(masks, gone) for masks in frames][-1]
 
 
@@ -83,8 +84,8 @@ def test_everywhere_is_looked_for_an_object_out_of_sight_that_has_not_ended() ->
     box = CellBox(8, 10, 12, 14)
     one_lost = _masks(box, None)
     assert _follow(one_lost, one_lost) is None
-    assert _follow(one_lost, one_lost, may_be_gone=True) == _follow(_masks(box), _masks(box))
-    assert _follow(_masks(None), _masks(None), may_be_gone=True) is None
+    assert _follow(one_lost, one_lost, is_gone=True) == _follow(_masks(box), _masks(box))
+    assert _follow(_masks(None), _masks(None), is_gone=True) is None
 
 
 def test_a_frame_that_its_objects_fill_is_encoded_whole() -> None:
@@ -162,3 +163,65 @@ def test_a_video_gets_nearly_the_masks_of_whole_frames(
     assert sum(encoded) < 0.6 * len(frames) * whole
     both = (masks[True] & masks[False]).sum() / (masks[True] | masks[False]).sum()
     assert both > 0.97
+
+
+def _two_squares(
+    frames: int, seconds: Callable[[int], tuple[int, int] | None]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """A square that rests, and another that is where ``seconds`` says, with their id maps."""
+    ground = _video(1)[0][0]
+    ground[100:180, 150:230] = ground[:80, :80]
+    pictures, labels = [], []
+    for t in range(frames):
+        picture, ids = ground.copy(), np.zeros(ground.shape[:2], np.uint8)
+        for object_id, corner in ((1, (30, 30)), (2, seconds(t))):
+            if corner is not None:
+                square = tuple(slice(start, start + 60) for start in corner)
+                ids[square] = object_id
+                picture[square] = ((230, 30, 40), (30, 230, 60))[object_id - 1]
+        pictures.append(picture)
+        labels.append(ids)
+    return pictures, labels
+
+
+def _found(
+    segmenter: ClipSegmenter,
+    frames: list[np.ndarray],
+    references: dict[int, np.ndarray],
+    interval: int,
+    ends: Sequence[tuple[int, int]] = (),
+) -> list[np.ndarray]:
+    """Return the id maps of all frames."""
+    given = {i: ReferenceMask.from_labels(i, labels) for i, labels in references.items()}
+    clips = iter_clips(frames, given, interval=interval, ends=ends)
+    return [labels.numpy() for clip in clips for labels in segmenter.segment(clip).labels()]
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / (a | b).sum())
+
+
+def test_an_object_that_a_later_mask_begins_is_seen_on_its_frame(model: PCVOS) -> None:
+    frames, truth = _two_squares(12, lambda t: (220, 380) if t >= 6 else None)
+    references = {0: truth[0], 7: np.where(truth[7] == 2, 2, 0)}
+    found = _found(ClipSegmenter(model, InferenceConfig()), frames, references, 10)
+    for t in range(8, 12):
+        assert _overlap(found[t] == 2, truth[t] == 2) > 0.8, f"frame {t}"
+
+
+def test_an_object_out_of_sight_is_looked_for_everywhere_until_its_end(model: PCVOS) -> None:
+    places = [(30, 200), (30, 200), (30, 200), None, None]
+    frames, truth = _two_squares(12, lambda t: places[t] if t < 5 else (220, 380))
+    segmenter = ClipSegmenter(model, InferenceConfig(interval=25))
+    found = _found(segmenter, frames, {0: truth[0]}, 25, ends=[(2, 11)])
+    assert not (found[4] == 2).any()
+    for t in range(6, 11):
+        assert _overlap(found[t] == 2, truth[t] == 2) > 0.8, f"frame {t}"
+
+
+def test_what_moves_stays_in_the_window_of_frames_encoded_together(model: PCVOS) -> None:
+    frames, truth = _two_squares(17, lambda t: (220, 20 + 28 * max(0, t - 4)))
+    config = InferenceConfig(interval=25)
+    segmenter = ClipSegmenter(model, config, frames_at_once=8)
+    found = _found(segmenter, frames, {0: truth[0]}, 25)
+    assert min(_overlap(f == 2, t == 2) for f, t in zip(found, truth, strict=True)) > 0.8
