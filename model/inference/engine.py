@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 MAX_SESSIONS = 6
 """Exports kept in a process, the least recently used given up first. A network needs one and
-one more for each number of objects (lite one for its decoder, too); videos of one size share
-them."""
+one more for each number of objects (lite one for its decoder, too). Videos of one size share
+them; those of lite's key encoder and decoder serve other sizes, too."""
 
 _OPSET = 17
 _POINTWISE_CHANNELS = "mlas.nchwc_pointwise_conv_max_input_channel_batch"
