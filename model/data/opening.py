@@ -50,7 +50,7 @@ def open_training_source(
     clip_length: int,
     max_objects: int,
     split: str | None = None,
-    zoom: float = 0.0,
+    augment: AugmentConfig | None = None,
 ) -> SampleSource:
     """Open a folder of videos or still images with masks.
 
@@ -61,7 +61,7 @@ def open_training_source(
         clip_length: N.
         max_objects: Largest K.
         split: A list in ``ImageSets`` (DAVIS layout only).
-        zoom: Of videos; see ``AugmentConfig``.
+        augment: View and colour of videos.
 
     Raises:
         InputError: If the folder is missing, holds photos alone, or nothing in it is usable.
@@ -87,5 +87,5 @@ def open_training_source(
         frame_count=frame_count,
         clip_length=clip_length,
         max_objects=max_objects,
-        augment=AugmentConfig(zoom=zoom),
+        augment=augment,
     )

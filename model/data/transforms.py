@@ -26,7 +26,7 @@ class AugmentConfig:
     """How much is varied.
 
     Attributes:
-        crop_area: Smallest and largest crop, share of the frame's area.
+        crop_area: Smallest and largest crop, share of the largest one of its shape.
         rotation: Of the sample, degrees to either side.
         shear: Of the sample, tangent to either side.
         flip: Probability of mirroring left and right.

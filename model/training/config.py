@@ -45,6 +45,9 @@ class SampleConfig:
             no gradient) and not supervised. What the clips after them read is what the
             network itself makes of a longer video, for a third of the price of training on it.
         zoom: Growth or shrinking of a video from the first frame of a sample to its last, share.
+        crop_area: Smallest and largest crop of a video, share of the largest square in its
+            frames. It is enlarged or shrunk to ``crop``, so that smaller shares train for larger
+            working sizes.
         gap_base: Largest step between two clips, in frames, at the start and at the end. Steps
             within a clip are at most 5, and at most this gap.
         gap_peak: The same in the middle of the training.
@@ -61,6 +64,7 @@ class SampleConfig:
     damage: float = 0.0
     free_clips: int = 0
     zoom: float = 0.0
+    crop_area: tuple[float, float] = (0.36, 1.0)
     gap_base: int = 5
     gap_peak: int = 15
     gap_rise_end: float = 0.3
@@ -82,6 +86,11 @@ class SampleConfig:
             self.crop >= 2 * STRIDE and self.crop % STRIDE == 0,
             f"samples.crop must be a multiple of {STRIDE} and at least {2 * STRIDE}, "
             f"got {self.crop}",
+        )
+        _require(
+            len(self.crop_area) == 2 and 0 < self.crop_area[0] <= self.crop_area[1] <= 1,
+            "samples.crop_area must be two shares that rise within 0 to 1, "
+            f"got {list(self.crop_area)}",
         )
         _require(
             1 <= self.max_objects <= 254,

@@ -7,6 +7,7 @@ from model.data.mixing import Ingredient, MixedDataset
 from model.data.opening import detect_kind, open_training_source
 from model.data.sampling import GapSchedule
 from model.data.synthetic.video import SyntheticVideo
+from model.data.transforms import AugmentConfig
 from model.errors import InputError
 from model.training.config import TrainConfig
 
@@ -46,7 +47,7 @@ def open_data(config: TrainConfig) -> MixedDataset:
             frame_count=samples.frames,
             clip_length=samples.clip_length,
             max_objects=samples.max_objects,
-            zoom=samples.zoom,
+            augment=AugmentConfig(crop_area=samples.crop_area, zoom=samples.zoom),
         )
         ingredients.append(Ingredient(source, weight=weight))
     gaps = GapSchedule(

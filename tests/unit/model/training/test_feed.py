@@ -89,6 +89,16 @@ def test_items_of_a_data_set_count_by_its_weight(tmp_path: Path) -> None:
         assert mixed.probabilities.tolist() == pytest.approx(expected)
 
 
+def test_smaller_parts_of_videos_are_enlarged(tmp_path: Path) -> None:
+    davis = make_davis(tmp_path / "davis")
+    shares = []
+    for area in ([1.0, 1.0], [0.25, 0.25]):
+        mixed = open_data(tiny_recipe(davis, samples={"crop_area": area}))
+        references = torch.stack([mixed[position].labels[0] for position in range(8)])
+        shares.append(float((references > 0).float().mean()))
+    assert shares[1] > 1.5 * shares[0]
+
+
 def test_the_image_stage_refuses_videos(tmp_path: Path) -> None:
     davis = make_davis(tmp_path / "davis")
     with pytest.raises(InputError, match="davis: videos, but stage image trains on stills"):

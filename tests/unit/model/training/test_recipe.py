@@ -77,6 +77,7 @@ def test_every_row_of_table_2_has_its_switches(
         ({"samples": {"free_clips": 2}}, "must leave one of 2 clips to train on, got 2"),
         ({"samples": {"scheme": "frame", "free_clips": 6}}, "must leave one of 6 clips"),
         ({"samples": {"crop": 100}}, "samples.crop must be a multiple of 16"),
+        ({"samples": {"crop_area": [0.5, 0.2]}}, "samples.crop_area must be two shares"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"model": "pcvos-r500"}, "no such model"),
         ({"loss": {"hard_share": 0}}, "loss.hard_share must be in"),
