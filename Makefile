@@ -45,13 +45,12 @@ golden: $(INSTALLED)
 
 # The figures of docs/benchmarks, on this machine: speed, and with DAVIS=FOLDER the accuracy at
 # each clip length. R50=WEIGHTS (else random ones: speed does not depend on them), OPTIONS (such
-# as --threads 1), DATASET, ROWS="--ablation --row NAME=WEIGHTS ...", MASKS (a folder that keeps
+# as --threads 1), DATASET, MASKS (a folder that keeps
 # what is finished, and may hold masks of pcvos evaluate) and BENCH (where the results go) can be
 # set. A long video: docs/lab/long_video.py.
 BENCH ?= docs/benchmarks
 OPTIONS ?=
 DATASET ?= davis2016
-ROWS ?=
 MASKS ?= out/bench/masks
 
 bench: bench-speed $(if $(DAVIS),bench-accuracy)
@@ -72,7 +71,7 @@ bench-speed: $(INSTALLED)
 bench-accuracy: $(INSTALLED)
 	test -d "$(DAVIS)" || { echo 'make bench-accuracy DAVIS=FOLDER'; exit 2; }
 	mkdir -p out/bench $(BENCH)
-	$(BIN)/pcvos benchmark $(ROWS) --dataset $(DATASET) --root $(DAVIS) --output $(MASKS) \
+	$(BIN)/pcvos benchmark --dataset $(DATASET) --root $(DAVIS) --output $(MASKS) \
 		--plot out/bench/accuracy.png --overwrite --json $(OPTIONS) > out/bench/accuracy.json
 	mv out/bench/accuracy.png out/bench/accuracy.json $(BENCH)/
 

@@ -76,7 +76,9 @@ def main(init: Path, folder: Path, options: list[str]) -> None:
         begin = ["--resume"] if out.exists() else ["--init", str(folder / f"{start}.safetensors")]
         subprocess.run(["pcvos", "train", "--out", str(out), *begin, *scheme, *options], check=True)
     rows = [f"--row '{row}={folder / name}/last.safetensors'" for row, name in ROWS.items()]
-    sys.stdout.write(f'make bench-accuracy DAVIS=... ROWS="--ablation {" ".join(rows)}"\n')
+    sys.stdout.write(
+        f"pcvos benchmark --ablation {' '.join(rows)} --dataset davis2016 --root ...\n"
+    )
 
 
 if __name__ == "__main__":
