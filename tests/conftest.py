@@ -1,8 +1,13 @@
 """Fixtures that several layers of tests share."""
 
+import signal
 from pathlib import Path
 
 import pytest
+
+# A shell without job control starts what it puts in the background with Ctrl-C ignored, and the
+# commands that tests start would inherit that: the tests that interrupt them need it heard.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
