@@ -124,8 +124,10 @@ def whole(path: Path) -> Iterator[Path]:
             raise
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is either whole or not there; errors as ``whole``."""
+def write_whole(path: Path, content: bytes | str) -> None:
+    """Write a file, text in UTF-8, so that it is either whole or not there; errors as ``whole``."""
+    if isinstance(content, str):
+        content = content.encode(errors="backslashreplace")
     with whole(path) as partial:
         partial.write_bytes(content)
 
@@ -137,7 +139,7 @@ def write_text(path: Path, text: str) -> None:
         OutputError: It cannot be written; nothing is left behind.
     """
     make_directory(path.parent)
-    write_whole(path, text.encode(errors="backslashreplace"))
+    write_whole(path, text)
 
 
 def remove(path: Path) -> None:

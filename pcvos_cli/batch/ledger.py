@@ -166,7 +166,7 @@ def write_summary(out: Path, rows: Sequence[dict[str, Any]]) -> None:
     writer.writeheader()
     for row in rows:
         writer.writerow({name: _cell(value) for name, value in row.items()})
-    write_whole(out / SUMMARY, text.getvalue().encode(errors="backslashreplace"))
+    write_whole(out / SUMMARY, text.getvalue())
 
 
 def _cell(value: Any) -> Any:

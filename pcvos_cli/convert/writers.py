@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model.errors import OutputError
-from pcvos_cli.files import make_directory, remove, whole, write_text, write_whole
+from pcvos_cli.files import make_directory, remove, whole, write_whole
 from pcvos_cli.masks.journal import LabelJournal, decode_labels
 from pcvos_cli.masks.label_files import MOTS_BASE, label_values
 from pcvos_cli.masks.writers import FolderWriter, FrameMasks
@@ -217,7 +217,7 @@ class LabelmeWriter(FolderWriter):
             "imageWidth": frame.labels.shape[1],
         }
         text = json.dumps(document, ensure_ascii=False, indent=1)
-        write_text(self._directory / f"{frame.name}.json", text)
+        write_whole(self._directory / f"{frame.name}.json", text)
 
 
 def is_from_pcvos(path: Path) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from pcvos_cli.files import write_text
+from pcvos_cli.files import write_whole
 from pcvos_cli.masks.formats import FORMATS
 from pcvos_cli.run.device import device_name
 from pcvos_cli.run.identity import identity_digest, package_versions
@@ -114,7 +114,7 @@ class SegmentReport:
         Raises:
             OutputError: If it cannot be written.
         """
-        write_text(path, json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
+        write_whole(path, json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
 
 
 @dataclass(slots=True)

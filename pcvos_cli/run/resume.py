@@ -36,7 +36,7 @@ from torch import Tensor
 from model.errors import OutputError
 from model.inference.segmenter import ClipSegmenter
 from model.memory.bank import FrameRecord, MemoryFrame
-from pcvos_cli.files import make_directory, output_errors, remove, write_text, write_whole
+from pcvos_cli.files import make_directory, output_errors, remove, write_whole
 from pcvos_cli.masks.journal import LabelJournal
 from pcvos_cli.run.output_folder import PROGRESS, STATE
 
@@ -114,7 +114,7 @@ class SavedRun:
         with output_errors(self._folder):
             self._progress_path.unlink(missing_ok=True)
         content = json.dumps(self._identity, indent=1, ensure_ascii=False)
-        write_text(self._folder / "run.json", content)
+        write_whole(self._folder / "run.json", content)
 
     @property
     def next_frame(self) -> int | None:
@@ -186,7 +186,7 @@ class SavedRun:
             progress = Progress(
                 next_frame, object_ids, records, packed, absent, self._journal.flush()
             )
-            write_whole(self._progress_path, json.dumps(asdict(progress)).encode())
+            write_whole(self._progress_path, json.dumps(asdict(progress)))
             for number in dropped:  # Only now: a kill before this goes on from the old progress.
                 remove(self._memory_path(number))
 
