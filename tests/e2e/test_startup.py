@@ -62,12 +62,12 @@ def test_help_answers_in_half_a_second() -> None:
     """
     floor = [sys.executable, "-c", "import typer.rich_utils"]
     seconds: dict[bool, list[float]] = {True: [], False: []}
-    for _ in range(5):
+    for _ in range(10):
         for is_help, command in ((False, floor), (True, [*MODULE, "--help"])):
             start = time.perf_counter()
             subprocess.run(command, capture_output=True, timeout=60, check=True)
             seconds[is_help].append(time.perf_counter() - start)
-    # The best of five: a busy machine is not what is tested.
+    # The best of ten: a busy machine is not what is tested.
     assert min(seconds[True]) < max(0.5, 2 * min(seconds[False]))
 
 
